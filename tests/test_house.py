@@ -16,6 +16,7 @@ ORDER = [
     "runtime",
     "imaging",
     "pictures",
+    "pages",
     "datasets",
     "phantom",
     "networks",

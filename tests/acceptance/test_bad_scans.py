@@ -117,7 +117,7 @@ def test_a_folder_of_good_and_bad_ones(gynbtnet, phantom: PhantomCase, untrained
     assert result.code == 1
     assert "2 of 4 scans failed" in result.err
     files = {path.name: sorted(file.name for file in path.iterdir()) for path in out.iterdir() if path.is_dir()}
-    image = ["labels.nii.gz", "prediction.json", "preview.png"]
+    image = ["labels.nii.gz", "patient.html", "prediction.json", "preview.png"]
     assert files == {"patient-001_f1": ["RS.dcm", *image], "B": image}
 
 

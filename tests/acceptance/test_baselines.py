@@ -56,7 +56,7 @@ def check_layout(out: Path, models: list[str]) -> None:
         assert sorted(path.name for path in (out / "predictions" / model).iterdir()) == [case.id for case in test.cases]
         for case in test.cases:
             folder = out / "predictions" / model / case.id
-            written = ["RS.dcm", "labels.nii.gz", "prediction.json", "preview.png"]
+            written = ["RS.dcm", "labels.nii.gz", "patient.html", "prediction.json", "preview.png"]
             assert sorted(path.name for path in folder.iterdir()) == written
             assert read_volume(folder / "labels.nii.gz").geometry.is_same(case.geometry)
             manifest = json.loads((folder / "prediction.json").read_text())

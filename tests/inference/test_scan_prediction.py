@@ -34,6 +34,7 @@ from gynbtnet.runtime import BadInput, ScansFailed
 
 QUICK = PredictionSettings(mirroring=False)
 PATIENT = "Doe^Jane"
+RECORDS = ("prediction.json", "preview.png")
 
 
 def scan() -> Volume:
@@ -57,7 +58,7 @@ def predict_path(model: Segmenter, scan: Path, out: Path, **options: Any) -> Pat
 def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
     ct = as_dicom(tmp_path / "ct", "planning CT")
     out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
-    assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "prediction.json", "preview.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["RS.dcm", "labels.nii.gz", "patient.html", *RECORDS]
 
     labels = read_volume(out / "labels.nii.gz")
     assert labels.geometry.offset(ct.volume.geometry) < 1e-3
@@ -123,7 +124,7 @@ def test_synthetic_scans_are_marked(bright_model: Model, tmp_path: Path) -> None
 def test_an_image_file_gets_labels_and_no_rtstruct(bright_model: Model, tmp_path: Path) -> None:
     write_volume(scan(), tmp_path / "scan.nii.gz")
     out = predict_path(bright_model, tmp_path / "scan.nii.gz", tmp_path / "out", settings=QUICK, synthetic=True)
-    assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "prediction.json", "preview.png"]
+    assert sorted(path.name for path in out.iterdir()) == ["labels.nii.gz", "patient.html", *RECORDS]
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["input"]["sha256"] == hashlib.sha256((tmp_path / "scan.nii.gz").read_bytes()).hexdigest()
     assert manifest["synthetic"] is True
@@ -284,9 +285,9 @@ def test_a_file_that_fails_does_not_affect_the_others(bright_model: Model, tmp_p
         with pytest.raises(BadInput, match=r"written without RS.dcm and SEG.dcm. RS.dcm: .* share a SOPInstanceUID"):
             predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=settings)
         names = sorted(path.name for path in (tmp_path / "out").iterdir())
-        assert names == ["labels.nii.gz", "prediction.json", "preview.png"]
+        assert names == ["labels.nii.gz", "patient.html", *RECORDS]
     manifest = json.loads((tmp_path / "out" / "prediction.json").read_text())
-    assert manifest["files"] == ["labels.nii.gz", "preview.png"]
+    assert manifest["files"] == ["labels.nii.gz", "preview.png", "patient.html"]
     assert list(manifest["failed"]) == ["RS.dcm", "SEG.dcm"]
     assert "share a SOPInstanceUID" in manifest["notes"][0]
     assert (read_volume(tmp_path / "out" / "labels.nii.gz").array == 1).any()
@@ -309,6 +310,7 @@ def test_without_any_contours_nothing_is_written(bright_model: Model, tmp_path: 
         ("write_seg", "SEG.dcm"),
         ("write_volume", "labels.nii.gz"),
         ("write_preview", "preview.png"),
+        ("write_patient_page", "patient.html"),
     ],
 )
 def test_any_one_file_may_fail(
@@ -338,7 +340,7 @@ def test_any_one_file_may_fail(
     assert "in broken" in record.getMessage()  # the traceback, without the text that names a patient
     assert "Doe" not in record.getMessage()
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"RS.dcm", "SEG.dcm", "labels.nii.gz", "preview.png", "prediction.json"} - {file}
+    assert written == {"RS.dcm", "SEG.dcm", "labels.nii.gz", "patient.html", *RECORDS} - {file}
 
 
 def test_a_scan_without_its_rtstruct_is_listed_among_several(bright_model: Model, tmp_path: Path) -> None:

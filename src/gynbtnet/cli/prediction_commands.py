@@ -85,7 +85,9 @@ def predict(
     force: Force = False,
     set_: Changes = None,
 ) -> None:
-    """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
+    """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, patient.html and prediction.json.
+
+    patient.html shows volumes, flags and three planes, and prints on one sheet. preview.png is a picture of them.
 
     The prediction of a DICOM scan is called by study ID and fraction, such as patient-001_f1, with the key in
     patients.csv. Those of image files have the names of the files, those of a cohort the ids of its cases.

@@ -1,6 +1,6 @@
 """Report page of an experiment, made from the files in its folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
 from gynbtnet.evaluation.reports.evaluation_report import review_command
-from gynbtnet.evaluation.reports.example_cases import example_cases
+from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.evaluation.reports.stage_report import stage_report
@@ -22,7 +22,10 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
+from gynbtnet.runtime.phrases import counted
 
+_MACHINE = ("epochs_done", "device", "processes", "parameters", "platform")
+"""Entries of a run's environment that are no versions."""
 OTHER_GROUPS = {
     "pretraining": "unlabelled (stage 1)",
     "supervised": "many organs (stage 2)",
@@ -53,6 +56,8 @@ def report_experiment(experiment: Experiment) -> Path:
     test = groups["test patients"]
     results = model_results("", test, evaluation, experiment.test_predictions, cases_with_metal(test))
     results.save(experiment.evaluation)
+    shown = {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names
+    examples = example_cases(test, *shown)
     content = ReportContent(
         title=f"Experiment {recipe.name}",
         synthetic=any(group.synthetic for group in groups.values()),
@@ -65,7 +70,8 @@ def report_experiment(experiment: Experiment) -> Path:
             stage_report(experiment.run(stage), STAGES[stage], names) for stage in experiment.trained_stages()
         ),
         results=(results,),
-        examples=example_cases(test, {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names),
+        examples=examples,
+        viewers=other_viewers(test, *shown, experiment.report.parent, examples.case_ids),
         review_command=review_command(experiment.test_predictions, test),
         unlabelled=tuple(_further_overlays(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
@@ -117,5 +123,19 @@ def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
             starts = read_json(
                 list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
             )
-            versions = [f"{name} {value}" for start in starts[-1:] for name, value in start.items()]
-            yield f"{stage} was trained with", ", ".join(versions)
+            for start in starts[-1:]:
+                yield f"{stage}, machine", ", ".join(_machine(start))
+                versions = (f"{name} {value}" for name, value in start.items() if name not in _MACHINE)
+                yield f"{stage}, software", ", ".join(versions)
+
+
+def _machine(start: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is known about the last start of a run, in words."""
+    if "device" in start:
+        yield f"{start['device']}, {counted(int(start.get('processes', 1)), 'process', 'processes')}"
+    if "platform" in start:
+        yield str(start["platform"])
+    if "parameters" in start:
+        yield f"{int(start['parameters']):,} parameters"
+    if start.get("epochs_done"):
+        yield f"resumed after {counted(int(start['epochs_done']), 'epoch')}"

@@ -16,10 +16,10 @@ from gynbtnet.evaluation.comparison.validation_curve import (
     read_validation_curve,
     why_unmarked,
 )
-from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.experiment.model_comparison import folds_of
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pages.page_frame import RESEARCH_USE, SYNTHETIC
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted

@@ -18,10 +18,13 @@ from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.segmenter import Segmenter
+from gynbtnet.inference.patient_page import write_patient_page
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.preview import write_preview
+from gynbtnet.pages.patient_page import PAGE as PATIENT_PAGE
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 
 LABELS_FILE = "labels.nii.gz"
 """Name of the label map in the folder of a prediction whose structures exclude each other."""
@@ -35,6 +38,8 @@ SLICER_FILE = "segmentation.seg.nrrd"
 """Name of the file for 3D Slicer in the folder of a prediction."""
 PREVIEW_FILE = "preview.png"
 """Name of the preview in the folder of a prediction."""
+_WITHOUT_CONTOURS = {PREVIEW_FILE, PATIENT_PAGE}
+"""Files that no other program can read contours from."""
 _LOG = logging.getLogger(__name__)
 
 
@@ -83,6 +88,8 @@ def write_prediction_files(
     notice = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
     description, software = f"SYNTHETIC. {notice}" if synthetic else notice, version("gynbtnet")
 
+    is_synthetic_model = model.plan is not None and model.plan.is_synthetic
+
     def rtstruct(path: Path) -> None:
         assert series is not None
         write_rtstruct(
@@ -107,6 +114,18 @@ def write_prediction_files(
         title = f"{request.out.name}, contoured by {model.title} {model.sha256[:8]}"
         write_preview(scan, prediction, path, names=names, title=title, synthetic=synthetic)
 
+    def page(path: Path) -> None:
+        write_patient_page(
+            scan,
+            prediction,
+            path,
+            names=names,
+            title=f"Contours of {request.out.name}",
+            facts=_facts(request, model, scan, software, trained_on_synthetic=is_synthetic_model),
+            synthetic=synthetic,
+            trained_on_synthetic=is_synthetic_model,
+        )
+
     writers: dict[str, Callable[[Path], None]] = {}
     if "nifti" in request.outputs:
         if isinstance(segmentation, OverlappingSegmentation):
@@ -120,12 +139,26 @@ def write_prediction_files(
     if series is not None and "seg" in request.outputs and segmentation.covered().any():
         writers[SEG_FILE] = seg
     if request.settings.preview:
-        writers[PREVIEW_FILE] = preview
+        writers |= {PREVIEW_FILE: preview, PATIENT_PAGE: page}
     reasons = {name: _write_independently(write, folder / name) for name, write in writers.items()}
     failed = {name: reason for name, reason in reasons.items() if reason}
-    if failed and not set(writers) - set(failed) - {PREVIEW_FILE}:
+    if failed and not set(writers) - set(failed) - _WITHOUT_CONTOURS:
         raise BadInput(f"No contours of {request.files.path} could be written. {' '.join(failed.values())}")
     return WrittenFiles(tuple(name for name in writers if name not in failed), failed)
+
+
+def _facts(
+    request: PredictionRequest, model: Segmenter, scan: Volume, software: str, *, trained_on_synthetic: bool
+) -> tuple[tuple[str, str], ...]:
+    """Return the model, the scan and the software, as names and values for people."""
+    geometry = scan.geometry
+    return (
+        ("model", f"{model.title}, weights {model.sha256[:8]}"),
+        ("trained on", "synthetic data" if trained_on_synthetic else "see the model's documentation"),
+        ("scan", f"{by_axis(geometry.shape)} voxels of {by_axis(geometry.spacing)} mm"),
+        ("mirrored passes", "yes" if request.settings.mirroring else "no"),
+        ("software", f"GynBTNet {software}"),
+    )
 
 
 def _write_independently(write: Callable[[Path], None], path: Path) -> str:

@@ -22,10 +22,12 @@ from gynbtnet.inference.manifest import (
     is_up_to_date,
     make_manifest,
 )
+from gynbtnet.inference.patient_page import TRAINED_ON_SYNTHETIC
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
     MASKS_FOLDER,
+    PATIENT_PAGE,
     PREVIEW_FILE,
     RTSTRUCT_FILE,
     SEG_FILE,
@@ -80,8 +82,8 @@ def predict_scan(model: Segmenter, request: PredictionRequest) -> Path:
     """Predict one scan and write the output folder, all of it or nothing.
 
     The folder contains ``prediction.json``, the contour files that ``settings.outputs`` names (``labels.nii.gz``,
-    ``RS.dcm``, ``SEG.dcm``), and ``preview.png``. A SEG can't be empty, so there is none if no structure was found. A
-    file that can't be written does not affect the others; the manifest contains the reason.
+    ``RS.dcm``, ``SEG.dcm``), ``preview.png`` and ``patient.html``. A SEG can't be empty, so there is none if no
+    structure was found. A file that can't be written does not affect the others; the manifest contains the reason.
 
     An existing prediction is kept if scan, weights, settings and version are unchanged.
 
@@ -116,10 +118,12 @@ def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
     scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # otherwise there would be no file with contours
+    provenance = _provenance(model, scan, request)
+    if model.plan is not None and model.plan.is_synthetic and not provenance.synthetic:
+        scan = replace(scan, warnings=(TRAINED_ON_SYNTHETIC, *scan.warnings))
     for level, sentences in ((logging.INFO, scan.notes), (logging.WARNING, scan.warnings)):
         for sentence in sentences:
             _LOG.log(level, "%s: %s", request.files.path, sentence)
-    provenance = _provenance(model, scan, request)
     up_to_date = is_up_to_date(request.out, provenance)
     if not up_to_date:
         _check_out(request, scan.sha256)
@@ -208,7 +212,9 @@ def _check_out(request: PredictionRequest, sha256: str) -> None:
     """Check that nothing would be replaced except, with ``force``, an earlier prediction of the same scan."""
     out = request.out
     ensure_replaceable(
-        out, (LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, MANIFEST), MANIFEST
+        out,
+        (LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, PATIENT_PAGE, MANIFEST),
+        MANIFEST,
     )
     if existing_input_sha256(out) not in (None, sha256):
         raise BadInput(

@@ -40,7 +40,7 @@ def without_font_warnings() -> Iterator[None]:
         yield
 
 
-def render_picture(figure: Figure, description: str, dots_per_inch: int = 110, csv: str = "") -> Picture:
+def render_picture(figure: Figure, description: str, dots_per_inch: int = 150, csv: str = "") -> Picture:
     """Return a figure as a picture; the same figure gives the same bytes.
 
     Args:

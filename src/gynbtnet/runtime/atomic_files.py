@@ -63,13 +63,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def ensure_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
+def ensure_replaceable(folder: Path, ours: Collection[str], mark: str, page_folders: Collection[str] = ()) -> None:
     """Check that replacing ``folder`` deletes nothing but what we wrote there before.
 
     Args:
         folder: the folder to be replaced; it may be absent.
         ours: names of the files that we write there.
         mark: one of ``ours``, which no other program writes.
+        page_folders: names of folders that we write there, with nothing but HTML pages in them.
 
     Raises:
         BadInput: If the folder holds anything else.
@@ -78,12 +79,21 @@ def ensure_replaceable(folder: Path, ours: Collection[str], mark: str) -> None:
         raise BadInput(f"{folder} is a file; expected a folder to write to, give another one.")
     entries = sorted(folder.glob("[!.]*"))
     marked = (folder / mark).is_file()
-    others = [path.name for path in entries if not marked or path.name not in ours or path.is_dir()]
+    pages = {path.name for path in entries if path.name in page_folders and _has_only_pages(path)}
+    others = [
+        path.name
+        for path in entries
+        if not marked or (path.name not in pages and (path.name not in ours or path.is_dir()))
+    ]
     if others:
         raise BadInput(
             f"{folder} would be replaced, but contains {counted(len(others), 'entry', 'entries')} other than an "
             f"earlier result (for example {others[0]!r}); give a new or an empty folder."
         )
+
+
+def _has_only_pages(folder: Path) -> bool:
+    return folder.is_dir() and all(path.is_file() and path.suffix == ".html" for path in folder.iterdir())
 
 
 def _is_full(folder: Path) -> bool:

@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.atomic_files import atomic_write
 
+MOST_NAMED = 12
+"""Number of structures in a legend."""
 Plane = npt.NDArray[np.float32]
 
 _GREY = colormaps["gray"].with_extremes(bad="steelblue")
@@ -40,38 +46,42 @@ def contour_rows(
     planes: Sequence[Plane],
     truth: Sequence[Mapping[int, Mask]],
     predicted: Sequence[Mapping[int, Mask]],
-    structures: int,
+    structures: Sequence[str],
 ) -> Figure:
-    """Plot one row per patch: the scan, the truth over it, and the prediction over it.
+    """Plot one row per patch: the scan, the reference over it, and the prediction over it.
 
-    Where structures overlap, their colours are mixed.
+    Structures have the colours of all other pictures, with a legend. Colours of overlapping ones are mixed.
 
     Args:
         planes: grey values (y, x) of each patch.
         truth: masks (y, x) of each patch, by number of the structure, from 1.
         predicted: predicted masks (y, x) of each patch, as ``truth``.
-        structures: number of structures, which get one colour each.
+        structures: names of the structures, in the order of their numbers.
     """
-    titles = ("scan", "truth", "prediction")
-    figure = Figure(figsize=(2.6 * 3, 2.7 * len(planes)), layout="constrained")
+    titles, names = ("scan", "reference", "prediction"), StructureNames.load()
+    colours = [visible_colour(structure, names) for structure in structures]
+    figure = Figure(figsize=(2.6 * 3, 2.7 * len(planes) + 0.3), layout="constrained")
     axes = figure.subplots(len(planes), 3, squeeze=False)
     for index, (plane, *columns) in enumerate(zip(planes, truth, predicted, strict=True)):
         low, high = np.percentile(plane, (1, 99))
         for column in range(3):
             axes[index, column].imshow(
-                plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest"
+                plane, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="bilinear"
             )
         for column, masks in enumerate(columns, start=1):
             for number, mask in sorted(masks.items()):
                 axes[index, column].imshow(
-                    np.ma.masked_equal(number * mask.astype(int), 0),
-                    cmap="turbo",
-                    vmin=1,
-                    vmax=max(structures, 2),
-                    alpha=0.5,
+                    np.ma.masked_equal(mask.astype(int), 0),
+                    cmap=ListedColormap([colours[number - 1]]),
+                    alpha=0.55,
                     interpolation="nearest",
                 )
     _finish(axes, titles)
+    handles = [
+        Patch(color=colour, label=names.display_name(structure))
+        for structure, colour in zip(structures[:MOST_NAMED], colours, strict=False)
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
     return figure
 
 

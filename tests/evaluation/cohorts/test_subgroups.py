@@ -75,10 +75,10 @@ def test_metrics_of_the_groups():
 
 def test_as_people_read_it():
     heads, rows = crosstab(subgroups(COHORT, Evaluation(SCORES), ()), "fraction", "dsc", StructureNames.load())
-    assert heads == ["fraction", "missed", "false", "Bladder", "Rectum", "mean over structures", "cases", "patients"]
+    assert heads == ["fraction", "missed", "false", "cases", "patients", "Bladder", "Rectum", "mean over structures"]
     assert rows == [
-        ["1", "0", "0", "0.700 ± 0.200", "1.000 ± 0.000", "0.850", "3", "3"],
-        ["2", "0", "0", "0.600 ± 0.200", "1.000 ± 0.000", "0.800", "3", "3"],
+        ["1", "0", "0", "3", "3", "0.700 ± 0.200", "1.000 ± 0.000", "0.850"],
+        ["2", "0", "0", "3", "3", "0.600 ± 0.200", "1.000 ± 0.000", "0.800"],
     ]
 
 

@@ -101,10 +101,14 @@ def test_unknown_totals_are_not_judged():
     assert course(score(1, 6, 7), settings=own).manual_eqd2_gy == pytest.approx(45 * 6.8 / 7 + 6 * 11 / 7)
     assert course(score(1, 6, 7, structure="rectum"), settings=own).alpha_beta_gy == 3
     missed = course(score(1, 6, 7), score(2, 6, math.nan, automatic_note="no contour"))
-    assert verdicts(missed) == ("aim met", "not judged", "fraction 2: automatic no contour")
+    assert verdicts(missed) == ("aim met", "not judged", "fraction 2: prediction no contour")
     assert math.isnan(missed.automatic_eqd2_gy)
     bounded = course(score(1, 6, 7, manual_note="lower bound, 5 % outside the dose grid"))
-    assert verdicts(bounded) == ("not judged", "aim met", "fraction 1: manual lower bound, 5 % outside the dose grid")
+    assert verdicts(bounded) == (
+        "not judged",
+        "aim met",
+        "fraction 1: reference lower bound, 5 % outside the dose grid",
+    )
     gap = course(score(1, 6, 7), score(3, 6, 7))
     assert verdicts(gap) == ("not judged", "not judged", "fraction 2 is not in the cohort")
     assert math.isnan(gap.manual_eqd2_gy)

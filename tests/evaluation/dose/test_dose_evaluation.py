@@ -56,7 +56,13 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     beam = {patient: ExternalBeam(45, 25) for patient in implanted.patients}
     out = tmp_path / "dose"
     result = evaluate_dose(implanted, out, predictions=contours, external=beam)
-    assert sorted(path.name for path in out.iterdir()) == sorted(DOSE_FILES)
+    assert sorted(path.name for path in out.iterdir()) == sorted([*DOSE_FILES, "patients"])
+    pages = [path.name for path in (out / "patients").iterdir()]
+    assert pages == [f"{patient}.html" for patient in implanted.patients]
+    page = (out / "patients" / pages[0]).read_text(encoding="utf-8")
+    for words in ("Dose against aims", "fraction 2 (Gy)", "Sigmoid", "Isodoses", "7 Gy", "EMBRACE II"):
+        assert words in page, words
+    assert f'href="patients/{pages[0]}"' in (out / "report.html").read_text(encoding="utf-8")
     assert repr(DoseEvaluation.load(out)) == repr(result)  # NaN does not equal itself
     table = pd.read_csv(out / "dose.csv").set_index(["case", "structure", "metric"])
     assert len(table) == 2 * 4 * 3
@@ -105,7 +111,7 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     page = (out / "report.html").read_text(encoding="utf-8")
     downloads = dict(re.findall(r'download="([^"]*)" href="data:text/csv;charset=utf-8;base64,([^"]*)"', page))
     files = {path.name for path in out.glob("*.csv")} - {"dvh.csv"}  # the page has one row per curve
-    assert set(downloads) == files | {"dvh_by_case.csv"}
+    assert set(downloads) == files | {"dvh_by_case.csv", "patients.csv"}
     assert {name for name in files if base64.b64decode(downloads[name]) != (out / name).read_bytes()} == set()
 
 
@@ -115,10 +121,11 @@ def test_only_the_contours_of_the_cohort(implanted, tmp_path):
     assert not any(math.isnan(score.manual_gy) for score in result.scores)
     only_with_predictions = ("bland", "eqd2_differences")
     assert {path.name for path in (tmp_path / "dose").iterdir()} == {
-        name for name in DOSE_FILES if not name.startswith(only_with_predictions)
+        *(name for name in DOSE_FILES if not name.startswith(only_with_predictions)),
+        "patients",
     }
     page = (tmp_path / "dose" / "dose.md").read_text()
-    assert "automatic" not in page.split("##")[1].splitlines()[2]
+    assert "prediction" not in page.split("##")[1].splitlines()[2]
     assert "external beam not known" in page
 
 

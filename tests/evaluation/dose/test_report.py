@@ -31,17 +31,31 @@ def downloads(page: str) -> dict[str, pd.DataFrame]:
 
 def test_verdicts_are_counted(dose_content):
     """Bladder of p3: 43.2 + 12·15/5 = 79.2 Gy meets the aim of 80, 43.2 + 12.5·15.5/5 = 81.95 Gy only the limit."""
-    course = section(dose_report(dose_content), "whole-course-total-eqd2")
-    counts = {tuple(row[:3]): row[3:] for row in rows(course.split("Number of patients with each verdict")[1])}
-    cells = re.findall(r'<td class="(met|between|missed)">([^<]*)</td>', course)
-    assert ("met", "79.2 (aim met)") in cells
-    assert ("between", "82.0 (limit met)") in cells or ("between", "81.9 (limit met)") in cells
-    assert counts["Bladder", "D2cc", "manual"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
-    assert counts["Bladder", "D2cc", "automatic"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
-    assert counts["Rectum", "D2cc", "automatic"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
-    assert "Totals judged by both contours: 8. The automatic contours change the verdict of 1." in course
-    assert "EMBRACE II" in course
-    assert "fraction 1: automatic no contour" in course
+    page = dose_report(dose_content)
+    course = section(page, "whole-course-total-eqd2")
+    counts = {tuple(row[:3]): row[3:] for row in rows(course)}
+    assert counts["Bladder", "D2cc", "reference"] == ["&lt; 80", "&lt; 90", "3", "0", "0", "0", "0"]
+    assert counts["Bladder", "D2cc", "prediction"] == ["&lt; 80", "&lt; 90", "2", "1", "0", "0", "0"]
+    assert counts["Rectum", "D2cc", "prediction"] == ["&lt; 65", "&lt; 75", "2", "0", "0", "0", "1"]
+    first_screen = page.split('<div class="summary">')[1].split("<nav>")[0]
+    assert "8. The predicted contours change the verdict of 1: p3 Bladder D2cc (aim met → limit met)." in first_screen
+    assert "Bladder D2cc: reference 69.2 Gy on average (aim met 3), prediction" in first_screen
+    assert "fraction 1: prediction no contour" in course
+
+
+def test_a_row_for_each_patient(dose_content):
+    """Bladder of p3: 79.2 Gy by the reference meets the aim, 81.95 Gy by the prediction only the limit."""
+    page = dose_report(replace(dose_content, pages={"p3": "patients/p3.html"}))
+    patients = section(page, "patients")
+    assert "EMBRACE II" in patients
+    body = patients.split("<tbody>")[1].split("</tbody>")[0].split("</tr>")[:-1]
+    assert len(body) == 3
+    assert '<a href="patients/p3.html">p3</a>' in body[2]
+    badges = re.findall(r'class="badge (\w+)" title="([^"]*)">([^<]*) <', body[2].split("<td")[5])
+    assert badges == [("good", "aim met", "79.2"), ("fair", "limit met", "82.0")]
+    assert downloads(page)["patients.csv"].iloc[2, 4] == "79.2 (aim met); 82.0 (limit met)"
+    signs = re.findall(r'aria-hidden="true">(.)</span>', body[2])
+    assert {"✓", "≈"} <= set(signs)  # readable without colours
 
 
 def test_no_total_is_judged(dose_content):
@@ -53,9 +67,9 @@ def test_no_total_is_judged(dose_content):
 
 def test_agreement_and_its_data(dose_content):
     page = dose_report(dose_content)
-    agreement = section(page, "automatic-against-manual")
+    agreement = section(page, "prediction-against-reference")
     data = downloads(page)
-    assert agreement.count("<img") == 3  # bladder and rectum by D2cc, HR-CTV by D90
+    assert agreement.count("<img") == 2  # bladder and rectum by D2cc, HR-CTV by D90
     pairs = data["bland_altman_d2cc.csv"]
     bladder = pairs[pairs["structure"] == "bladder"]
     assert bladder["difference"].to_numpy() == pytest.approx([0.5, -0.2, 0.1, 0.5])
@@ -89,11 +103,10 @@ def test_without_predictions(dose_content):
         dose_content, predicted=False, agreements=(), summary=summarise_dose(dose_content.scores, predicted=False)
     )
     page = dose_report(alone)
-    assert "Automatic against manual" not in page
-    assert "automatic" not in section(page, "one-fraction").split('class="note"')[0]
-    course = section(page, "whole-course-total-eqd2")
-    assert {row[1] for row in rows(course)} == {"manual"}
-    assert {row[2] for row in rows(course.split("Number of patients with each verdict")[1])} == {"manual"}
+    assert "Prediction against reference" not in page
+    assert "prediction" not in section(page, "one-fraction").split('class="note"')[0]
+    assert {row[2] for row in rows(section(page, "whole-course-total-eqd2"))} == {"reference"}
+    assert "Verdicts over patients and metrics: aim met" in page
 
 
 def test_synthetic_data_are_stated_first(dose_content):

@@ -28,7 +28,7 @@ def test_doses_are_plotted_like_volumes() -> None:
         *("Bladder, ours", "Bladder, theirs"),
         *("Rectum, ours", "Rectum, theirs"),
     ]
-    assert figure.axes[0].get_ylabel() == "automatic − manual\n(Gy)"
+    assert figure.axes[0].get_ylabel() == "prediction − reference\n(Gy)"
     assert figure.axes[2].get_xlabel() == "mean D2cc (Gy)"
     assert figure.get_suptitle() == "synthetic data"
     plotted = np.concatenate([np.ma.getdata(points.get_offsets()) for points in figure.axes[0].collections])
@@ -45,6 +45,16 @@ def test_limits_are_of_each_panel() -> None:
     assert list(table["cases"]) == [12] * 4
     assert (table["lower"] < table["bias"]).all()
     assert (table["upper_low"] < table["upper"]).all()
+
+
+def test_a_single_model_has_its_structures_side_by_side() -> None:
+    data = pairs()
+    figure = bland_altman_figure(data[data["model"] == "ours"], "D2cc", "Gy")
+    first, second = figure.axes
+    assert (first.get_title(), second.get_title()) == ("Bladder", "Rectum")
+    assert first.get_position().y0 == second.get_position().y0
+    few, many = (bland_altman_figure(pairs(number), "volume", "cm³").axes[0].patches for number in (7, 8))
+    assert (len(few), len(many)) == (0, 3)  # with few patients the bands would cover one another
 
 
 @pytest.mark.parametrize("data", [pairs(1), pairs(30), pairs().iloc[:0]])

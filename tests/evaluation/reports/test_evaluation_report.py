@@ -63,7 +63,7 @@ def test_the_page_of_a_comparison(scanned, predicted, known, tmp_path):
     page = report_comparison(comparison, out).read_text(encoding="utf-8")
     for words in ("Comparison: mini", "Models", "Effect sizes", "DSC of each model, by structure"):
         assert words in page, words
-    assert ("Truth and prediction" in page) == bool(known)
-    assert page.count('type="checkbox" data-line="') == 3 * (1 + len(known)) * bool(known)
+    assert ("Reference and prediction" in page) == bool(known)
+    assert page.count('type="checkbox" data-line="') == 4 * (1 + len(known)) * bool(known)
     compare(scanned, models, out, settings=FEW)  # an earlier page is replaced
     assert not (out / "report.html").exists()

@@ -9,9 +9,10 @@ import pytest
 
 from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.reports import case_viewers
 from gynbtnet.evaluation.reports.case_selection import best_median_worst, mean_dsc
-from gynbtnet.evaluation.reports.compared_case import read_compared_case
-from gynbtnet.evaluation.reports.example_cases import example_cases
+from gynbtnet.evaluation.reports.compared_case import _square, read_compared_case
+from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.imaging import StructureNames, Volume, read_volume, write_volume
 
 NAMES = StructureNames.load()
@@ -64,27 +65,70 @@ def test_titles_captions_and_notes(scanned, predicted, with_missed, tmp_path):
     assert examples.viewed[2].title.endswith("p3_f1")
     assert [stack.plane for stack in examples.viewed[0].stacks] == ["axial", "coronal", "sagittal"]
     assert "worse: Bladder 0.62, Rectum missed" in examples.viewed[2].caption
-    assert [panel.title for panel in examples.cases[2].panels] == ["CT", "truth", "good", "worse"]
+    assert [panel.title for panel in examples.cases[2].panels] == ["CT", "reference", "good", "worse"]
     assert [panel.note for panel in examples.cases[2].panels] == ["", "", "", "Rectum missed"]
     bladder, rectum = examples.structures
     assert (bladder.title, rectum.title) == ("Bladder", "Rectum")
-    assert "Rectum in the truth and by worse" in rectum.panels[-1].description
+    assert "Rectum, reference and worse" in rectum.panels[-1].description
     assert [panel.title for panel in bladder.panels][:2] == [
-        "best, good, DSC 1.00: p1_f1",
-        "best, worse, DSC 1.00: p1_f1",
+        "median case, typical slice, good, DSC 0.75: p2_f1",
+        "median case, typical slice, worse, DSC 0.75: p2_f1",
     ]
-    assert (rectum.panels[-1].note, rectum.panels[-1].title) == ("missed", "worst, worse, DSC 0.00: p3_f1")
+    last = "worst case, worst slice, worse, DSC 0.00: p3_f1"
+    assert (rectum.panels[-1].note, rectum.panels[-1].title) == ("missed", last)
+    assert len(rectum.panels) == 2 * 2  # models; a typical slice of the median case, the worst slice of the last
+    assert [row.title.split(", ")[2] for row in examples.cases] == ["typical slice"] * 3 + ["worst slice"]
     assert rectum.panels[-1].stack.outlines["worse"]["rectum"] == ("",)
-    assert rectum.panels[-1].stack.outlines["truth"]["rectum"] != ("",)
+    assert rectum.panels[-1].stack.outlines["reference"]["rectum"] != ("",)
 
 
 def test_the_slice_with_the_most_wrong_voxels(scanned, with_missed):
     case = read_compared_case(scanned, "p3_f1", {"model": with_missed})
     # Bladder, slices 4 to 7: shifted by 3 of 8 columns, 5 rows: 2 × 15 wrong. Rectum, slices 2 to 9: 12 missed voxels.
-    wrong = (case.segmentations["truth"].labels.array != case.segmentations["model"].labels.array).sum(axis=(1, 2))
+    wrong = (case.segmentations["reference"].labels.array != case.segmentations["model"].labels.array).sum(axis=(1, 2))
     assert wrong.tolist() == [0, 0, 12, 12, 42, 42, 42, 42, 12, 12, 0, 0]
     assert case.worst_slice().positions_mm == (10 + 4 * 4,)
     assert case.worst_slice("rectum").positions_mm == (10 + 4 * 2,)
+
+
+def test_a_typical_slice_is_as_good_as_its_case(scanned, with_missed):
+    """The rectum is in slices 2 to 9 and the bladder in 4 to 7: a slice with both is taken, not an end."""
+    case = read_compared_case(scanned, "p3_f1", {"model": with_missed})
+    both = case.typical_slice()
+    assert 10 + 4 * 4 <= both.positions_mm[0] <= 10 + 4 * 7
+    assert all(both.outlines["reference"][name] != ("",) for name in ("bladder", "rectum"))
+    assert case.typical_slice("rectum").positions_mm == (10 + 4 * 2,)  # missed, so that all slices are as bad
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ((slice(20, 24), slice(30, 32)), (slice(15, 29), slice(24, 38))),  # 8 and 4 mm: 28 mm, in the middle
+        ((slice(0, 4), slice(48, 50)), (slice(0, 14), slice(36, 50))),  # moved into the picture
+        ((slice(0, 40), slice(0, 50)), (slice(0, 40), slice(0, 50))),  # no larger than it
+    ],
+)
+def test_a_slice_shows_its_contours_in_the_middle(box, expected):
+    assert _square(box, (40, 50), (2.0, 2.0), 10) == expected
+
+
+def test_all_other_cases_can_be_opened(scanned, predicted, tmp_path, monkeypatch):
+    evaluation = evaluate(scanned, predicted, tmp_path / "evaluation")
+    shown = {"prediction": evaluation}, {"prediction": predicted}, NAMES
+    inside = other_viewers(scanned, *shown, tmp_path, ["p1_f1"])
+    assert [case.title for case in inside.inside] == [
+        f"{name}, mean DSC {dsc:.2f}" for name, dsc in (("p1_f2", 0.81), ("p2_f1", 0.62), ("p3_f1", 0.44))
+    ]
+    assert not (tmp_path / "viewer").exists()
+    monkeypatch.setattr(case_viewers, "MOST_BYTES_INSIDE", 0)
+    beside = other_viewers(scanned, *shown, tmp_path, ["p1_f1"])
+    assert [address for _, address in beside.links] == [f"viewer/{name}.html" for name in ("p1_f2", "p2_f1", "p3_f1")]
+    page = (tmp_path / "viewer" / "p3_f1.html").read_text(encoding="utf-8")
+    assert "Synthetic data." in page
+    assert 'id="case"' in page
+    monkeypatch.undo()
+    other_viewers(scanned, *shown, tmp_path, ["p1_f1"])
+    assert not (tmp_path / "viewer").exists()  # pages of an earlier report are removed
 
 
 def test_labels_of_a_model_that_knows_more_are_put_into_the_cohorts_order(scanned, predicted, tmp_path):

@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gynbtnet.evaluation.dose.patient_pages import CaseContours, PatientDose, write_patient_page
 from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.metrics.evaluation import evaluate
+from gynbtnet.evaluation.dose.viewed_dose import viewed_dose
+from gynbtnet.evaluation.metrics.evaluation import evaluate, read_truth
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
+from gynbtnet.imaging import StructureNames, Volume
+from gynbtnet.pages import ViewedCase
+
+NAMES = StructureNames.load()
 
 _spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
 assert _spec and _spec.loader
@@ -63,6 +70,29 @@ def test_the_page_of_doses(chromium, dose_content, tmp_path, width):
     assert chromium.troubles() == []
 
 
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_page_of_a_patient(chromium, scanned, dose_content, tmp_path, width):
+    contours = read_truth(scanned.cases[0], scanned.structures)
+    fractions = tuple(CaseContours(case, contours) for case in scanned.cases[:2])
+    courses = [course for course in dose_content.courses if course.patient == "p1"]
+    scores = [score for score in dose_content.scores if score.patient == "p1"]
+    content = PatientDose("p1", fractions, scores, courses, "EMBRACE II", None, synthetic=True)
+
+    def draw(fraction: CaseContours) -> ViewedCase:
+        dose = Volume(np.full(contours.labels.array.shape, 6.0, np.float32), contours.labels.geometry)
+        return viewed_dose(fraction.case, [dose], contours, None, NAMES)
+
+    path = write_patient_page(content, NAMES, draw, tmp_path)
+    chromium.open(path, width=width)
+    assert chromium.asked_for() == [path.as_uri()]
+    assert chromium.run("document.documentElement.scrollWidth <= window.innerWidth")
+    assert chromium.run("document.querySelectorAll('details .viewer').length") == 1  # the first of two fractions
+    badges = chromium.run("[...document.querySelectorAll('#dose-against-aims td .badge')].map(b => b.innerText)")
+    assert [badge[:6] for badge in badges] == ["64.1 ✗", "71.2 ✓", "59.2 ✓"]
+    assert len(re.findall(rb"/Type\s*/Page\b", chromium.pdf())) == 1
+    assert chromium.troubles() == []
+
+
 def test_its_policy_forbids_what_it_never_does(chromium, page):
     chromium.open(page)
     asked = "fetch('https://example.org/').then(() => 'came', () => 'forbidden')"
@@ -80,8 +110,8 @@ def column(chromium, number: int) -> list[str]:
 def test_a_table_sorts_by_number_and_back_and_the_mean_stays_last(desktop):
     assert column(desktop, 1) == ["Bladder", "Rectum", "mean over structures"]
     assert column(desktop, 2) == ["0", "0", "0"]  # missed structures come first
-    assert [cell.split(";")[0] for cell in column(desktop, 8)] == ["0.812 ± 0.161", "0.625 ± 0.323", "0.719"]
-    head = "document.querySelectorAll('#results th')[7]"
+    assert [cell.split("\n")[0] for cell in column(desktop, 6)] == ["0.812 ± 0.161", "0.625 ± 0.323", "0.719"]
+    head = "document.querySelectorAll('#results th')[5]"
     desktop.run(f"{head}.querySelector('button').focus()")
     for order, first in (("ascending", "Rectum"), ("descending", "Bladder")):
         desktop.press("Enter")
@@ -127,6 +157,36 @@ def test_the_viewer_scrolls_by_keys_and_wheel(desktop):
     assert desktop.run(value_text) == "axial 2 of 12, z = 14 mm"
 
 
+def test_a_click_moves_the_other_planes(desktop):
+    """A click at a quarter of the axial picture of 72 by 60 mm: 18 mm and 15 mm from its corner."""
+    labels = "[...document.querySelectorAll('#case0 output')].map(output => output.innerText)"
+    before = desktop.run(labels)
+    desktop.run("document.querySelector('#case0 svg').scrollIntoView({block: 'center'})")
+    box = "document.querySelector('#case0 svg').getBoundingClientRect()"
+    x, y = desktop.run(f"(b => [b.x + b.width / 4, b.y + b.height / 4])({box})")
+    for kind in ("mousePressed", "mouseReleased"):
+        desktop.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    after = desktop.run(labels)
+    assert after[0] == before[0]
+    assert after[1].startswith("coronal 5 of 20")  # 5 slices of 3 mm, each 1.5 mm from its centre
+    assert after[2].startswith("sagittal 6 of 24")
+    lines = "[...document.querySelectorAll('#case0 .plane:first-child .cross path')].map(p => p.getAttribute('d'))"
+    assert desktop.run(lines) == [f"M{4 * 16.5:g} 0V240", f"M0 {4 * 13.5:g}H288"]
+
+
+def test_a_window_changes_all_planes(desktop):
+    filters = "[...new Set([...document.querySelectorAll('#case0 image')].map(i => i.getAttribute('filter')))]"
+    assert desktop.run(filters) == ["url(#window-pelvis)"]
+    desktop.run("document.querySelector('#case0 input[value=bone]').click()")
+    assert desktop.run(filters) == ["url(#window-bone)"]
+
+
+def test_other_cases_open_by_a_click(desktop):
+    opened = "document.querySelectorAll('#reference-and-prediction details .viewer').length"
+    assert desktop.run(opened) == 1
+    assert desktop.run("document.querySelector('#reference-and-prediction summary').innerText") == "All other cases (1)"
+
+
 def test_structures_models_and_errors_are_switched(desktop):
     def seen(what: str) -> int:
         every = f"[...document.querySelectorAll('#case0 .plane:first-child svg {what}')]"
@@ -146,10 +206,8 @@ def test_structures_models_and_errors_are_switched(desktop):
 
 def test_over_and_under_segmentation_are_seen_in_two_colours(desktop, tmp_path):
     """Check the last case: all contours moved by 9 mm to the patient's left, which is right in the picture."""
-    desktop.run("document.querySelector('#over-and-under-segmentation').scrollIntoView()")
-    panel = (
-        "[...document.querySelectorAll('#over-and-under-segmentation .panels')][2].lastElementChild.firstElementChild"
-    )
+    desktop.run("document.querySelector('#typical-and-worst-slices').scrollIntoView()")
+    panel = "[...document.querySelectorAll('#typical-and-worst-slices .panels')][2].lastElementChild.firstElementChild"
     box = desktop.run(f"(b => [b.x, b.y, b.width, b.height])({panel}.getBoundingClientRect())")
     share = {
         kind: desktop.run(
@@ -174,6 +232,11 @@ def test_a_phone_needs_no_sideways_scrolling(chromium, page, width):
     chromium.run("for (const one of document.querySelectorAll('details')) one.open = true")
     assert chromium.run("document.documentElement.scrollWidth") == width
     assert chromium.troubles() == []
+    # A table that is wider says so.
+    hints = "[...document.querySelectorAll('.wide')].map(w => [w.scrollWidth > w.clientWidth + 1, w.previousSibling])"
+    shown = chromium.run(f"{hints}.map(([cut, hint]) => [cut, hint.classList.contains('shown')])")
+    assert [True, True] in shown
+    assert all(cut == hint for cut, hint in shown)
     # The slider can be hit by a finger: 24 CSS pixels, WCAG 2.2, 2.5.8.
     assert chromium.run("document.querySelector('input[type=range]').getBoundingClientRect().height") >= 24
 
@@ -183,7 +246,7 @@ def test_it_prints(desktop):
     desktop.press("End")
     printed = desktop.pdf()
     assert printed.startswith(b"%PDF")
-    assert len(re.findall(rb"/Type\s*/Page\b", printed)) >= 3
+    assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 6
     assert state(desktop)[0] == "axial 12 of 12, z = 54 mm"  # as it was, after printing
     wide = "[...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().right > innerWidth).length"
     desktop.call("Emulation.setEmulatedMedia", media="print")

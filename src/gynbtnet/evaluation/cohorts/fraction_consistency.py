@@ -30,11 +30,11 @@ COLUMN_TITLES = {
     "missed": "missed",
     "dsc_mean": "DSC, mean",
     "dsc_sd": "DSC, SD",
-    "truth_cm3_drift": "volume drift, truth (cm³ per fraction)",
+    "truth_cm3_drift": "volume drift, reference (cm³ per fraction)",
     "prediction_cm3_drift": "volume drift, prediction (cm³ per fraction)",
-    "truth_mm_drift": "centroid drift, truth (mm per fraction)",
+    "truth_mm_drift": "centroid drift, reference (mm per fraction)",
     "prediction_mm_drift": "centroid drift, prediction (mm per fraction)",
-    "apart_mm_drift": "centroid drift, prediction from truth (mm per fraction)",
+    "apart_mm_drift": "centroid drift, prediction from reference (mm per fraction)",
 }
 """Columns of :func:`fraction_consistency` and their headings."""
 

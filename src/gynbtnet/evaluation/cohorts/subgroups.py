@@ -83,8 +83,8 @@ def crosstab(subgroups: pd.DataFrame, by: str, metric: str, names: StructureName
     for group, table in selected.groupby("group", sort=False):
         cells = [mean_and_sd(row, metric) for row in table.to_dict("records")]
         missed, false, cases, patients = (str(int(table.iloc[-1][count])) for count in (*MISSING, "cases", "patients"))
-        rows.append([str(group), missed, false, *cells, cases, patients])
-    return [by, *MISSING, *structures, "cases", "patients"], rows
+        rows.append([str(group), missed, false, cases, patients, *cells])
+    return [by, *MISSING, "cases", "patients", *structures], rows
 
 
 def _tertiles(volumes: Mapping[str, float], ids: Sequence[str]) -> Groups:

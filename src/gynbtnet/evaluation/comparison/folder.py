@@ -30,6 +30,7 @@ from gynbtnet.evaluation.reports.bland_altman import (
 )
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable, latex, markdown
 from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
+from gynbtnet.pages.page_frame import VIEWER_FOLDER
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 
@@ -49,7 +50,7 @@ FILES = (
 
 def check_comparison_folder(out: Path) -> None:
     """Check that ``out`` doesn't exist or is an earlier comparison; otherwise raise BadInput."""
-    ensure_replaceable(out, FILES, MANIFEST)
+    ensure_replaceable(out, FILES, MANIFEST, page_folders=[VIEWER_FOLDER])
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:
@@ -106,7 +107,7 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, Figure, pd.DataFrame
         yield f"box_{metric}", figure, data, f"{METRICS[metric]} of each model, by structure"
     pairs = volume_pairs(comparison.evaluations)
     figure = bland_altman_figure(pairs, "volume", "cm³", note, comparison.names)
-    yield _VOLUMES, figure, with_differences(pairs), "Automatic minus manual volume against their mean"
+    yield _VOLUMES, figure, with_differences(pairs), "Predicted minus reference volume against their mean"
 
 
 def _summary(comparison: Comparison, printed: list[GroupedTable]) -> str:

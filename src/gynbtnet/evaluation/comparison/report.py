@@ -16,7 +16,8 @@ from gynbtnet.evaluation.comparison.tables import (
     pretraining_table,
 )
 from gynbtnet.evaluation.metrics.score_table import METRICS
-from gynbtnet.evaluation.reports.example_cases import example_cases
+from gynbtnet.evaluation.reports.case_viewers import CaseViewers
+from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
@@ -44,6 +45,10 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
     with_metal = cases_with_metal(cohort)
     groups = {"scored": cohort}
     visible = {model: scores for model, scores in comparison.evaluations.items() if model in predictions}
+    examples, viewers = None, CaseViewers()
+    if visible:
+        examples = example_cases(cohort, visible, predictions, names)
+        viewers = other_viewers(cohort, visible, predictions, names, out, examples.case_ids)
     content = ReportContent(
         title=f"Comparison: {cohort.name}",
         synthetic=cohort.synthetic,
@@ -59,7 +64,8 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
         tables=tuple(_tables(comparison)),
         figures=tuple(_figures(comparison, out)),
         warnings=comparison.notes,
-        examples=example_cases(cohort, visible, predictions, names) if visible else None,
+        examples=examples,
+        viewers=viewers,
     )
     write_report(content, out / PAGE)
     return out / PAGE
@@ -84,7 +90,7 @@ def _figures(comparison: Comparison, out: Path) -> Iterator[Picture]:
     descriptions = {
         f"box_{metric}": f"{METRICS[metric]} of each model, by structure" for metric in comparison.settings.metrics
     }
-    descriptions |= {"bland_altman_volume": "Automatic minus manual volume against their mean, by structure and model"}
+    descriptions |= {"bland_altman_volume": "Predicted minus reference volume against their mean, of each model"}
     for name, description in descriptions.items():
         yield Picture(
             (out / f"{name}.png").read_bytes(), description, (out / f"{name}.csv").read_text(encoding="utf-8")

@@ -374,14 +374,14 @@ def _caption_sentences(comparison: Comparison, models: tuple[str, ...]) -> Itera
     unmarked = [_labelled(comparison, model) for model in models if model in comparison.unmarked]
     if unmarked:
         yield f"Nothing is marked, because of {enumeration(unmarked)}. "
-    yield "Missed: in the truth, not predicted. False: predicted, not in the truth. "
+    yield "Missed: in the reference, not predicted. False: predicted, not in the reference. "
     yield f"With the policy {policy} both are {'left out' if policy == 'drop' else 'scored'}."
     if policy == "drop":
         yield " A structure isn't marked if our model missed it or predicted it falsely more often than another."
     absences = {row["structure"]: row["absences"] for row in _records(comparison.tests.effects) if row["absences"]}
     if absences:
         counts = ", ".join(f"{count} of {comparison.names.display_name(name)}" for name, count in absences.items())
-        yield f" The truth lacks the structure, and some model predicted it, in {counts}: there a model that rightly "
+        yield f" The reference lacks the structure, and some model predicted it, in {counts}: a model that rightly "
         yield "predicted none counts as DSC 1 and distance 0."
     left_out = {structure: count for structure, count in _left_out(comparison).items() if count}
     if left_out:

@@ -1,4 +1,4 @@
-"""Agreement of doses by automatic and manual contours: Bland–Altman analysis of D2cc and D90."""
+"""Agreement of doses by predicted and reference contours: Bland–Altman analysis of D2cc and D90."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,14 +25,12 @@ class DoseAgreement:
             :func:`gynbtnet.evaluation.reports.bland_altman.agreement_table`.
         pairs: data of the plot, see :func:`gynbtnet.evaluation.reports.bland_altman.with_differences`.
         picture: plot of differences against means, one panel per structure.
-        panels: the same as one picture per structure.
     """
 
     metric: str
     limits: pd.DataFrame
     pairs: pd.DataFrame
     picture: Picture
-    panels: tuple[Picture, ...]
 
     @property
     def name(self) -> str:
@@ -59,17 +57,9 @@ def dose_agreements(scores: Sequence[DoseScore], *, synthetic: bool) -> tuple[Do
 
 
 def _agreement(pairs: pd.DataFrame, metric: str, synthetic: bool) -> DoseAgreement:
-    names = StructureNames.load()
-
-    def plot(rows: pd.DataFrame, suffix: str) -> Picture:
-        figure = bland_altman_figure(rows, metric, "Gy", "synthetic data" if synthetic else "")
-        return render_picture(figure, f"Automatic minus manual {metric}{suffix} against their mean")
-
-    panels = (
-        plot(rows, f" of {names.display_name(str(structure))}")
-        for structure, rows in pairs.groupby("structure", sort=False)
-    )
-    return DoseAgreement(metric, agreement_table(pairs), with_differences(pairs), plot(pairs, ""), tuple(panels))
+    figure = bland_altman_figure(pairs, metric, "Gy", "synthetic data" if synthetic else "")
+    picture = render_picture(figure, f"Prediction minus reference, {metric}, against their mean")
+    return DoseAgreement(metric, agreement_table(pairs), with_differences(pairs), picture)
 
 
 def limit_cells(limits: pd.DataFrame) -> tuple[list[str], list[list[str]]]:

@@ -178,8 +178,8 @@ def _fraction_notes(scores: Sequence[DoseScore]) -> list[str]:
     """Return the notes of all fractions."""
     notes = []
     for score in scores:
-        by_source = {"manual": score.manual_note, "automatic": score.automatic_note}
-        if by_source["manual"] == by_source["automatic"]:
+        by_source = {"reference": score.manual_note, "prediction": score.automatic_note}
+        if by_source["reference"] == by_source["prediction"]:
             by_source = {"": score.manual_note}
         notes += [
             f"fraction {score.fraction}: {' '.join(filter(None, (source, note)))}"

@@ -42,7 +42,7 @@ def course_differences(courses: Sequence[CourseDose]) -> pd.DataFrame:
 def difference_cells(differences: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Return heads and rows of :func:`course_differences` for people; numbers from the third column."""
     names = StructureNames.load()
-    heads = ["structure", "metric", "patients", "left out", "manual (Gy)", "automatic (Gy)", "difference (Gy)"]
+    heads = ["structure", "metric", "patients", "left out", "reference (Gy)", "prediction (Gy)", "difference (Gy)"]
     heads += ["limits of agreement (Gy)"]
     rows = []
     for row in differences.to_dict("records"):

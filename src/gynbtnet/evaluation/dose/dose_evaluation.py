@@ -22,20 +22,25 @@ from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
 from gynbtnet.evaluation.dose.metrics import dose_metric_names, is_target
+from gynbtnet.evaluation.dose.patient_pages import CaseContours, PatientDose, page_address, write_patient_page
 from gynbtnet.evaluation.dose.patient_table import patient_frame
 from gynbtnet.evaluation.dose.plan_metrics import plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import CaseDose, DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
+from gynbtnet.evaluation.dose.viewed_dose import viewed_dose
 from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pages.html_slices import ViewedCase
+from gynbtnet.pages.page_frame import PATIENTS_FOLDER, VIEWER_FOLDER
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
+from gynbtnet.runtime.progress import track
 
 PAGE = "report.html"
 DOSE_FILES = (
@@ -107,7 +112,7 @@ def evaluate_dose(
     - ``plan_metrics.csv``: volume, mean dose, V100 and others.
     - ``eqd2.csv``: one row per patient, structure and metric; ``patients.csv``: one row per patient.
     - ``dvh.csv`` and ``dvh.png``: histograms.
-    - ``report.html`` and ``dose.md`` for people; ``dose.json`` has the settings.
+    - ``report.html``, ``patients/PATIENT.html`` and ``dose.md`` for people; ``dose.json`` has the settings.
     - With predictions ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
@@ -130,7 +135,7 @@ def evaluate_dose(
             that a structure does not have. If ``out`` contains anything other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
-    ensure_replaceable(out, DOSE_FILES, "dose.csv")
+    ensure_replaceable(out, DOSE_FILES, "dose.csv", page_folders=[VIEWER_FOLDER, PATIENTS_FOLDER])
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
     check_aims(aims, cohort.structures, names)
@@ -162,6 +167,7 @@ def evaluate_dose(
         markdown = dose_markdown(summary, further, courses, aims, predicted=predicted, synthetic=cohort.synthetic)
         (folder / "dose.md").write_text(markdown, encoding="utf-8")
         printed_settings = _printed_settings(settings, external or {}, aims)
+        pages: dict[str, str] = {}
         content = DoseContent(
             cohort,
             scores,
@@ -175,7 +181,14 @@ def evaluate_dose(
             further=further,
             prescription_gy=settings.prescription_gy,
         )
-        (folder / PAGE).write_text(dose_report(content), encoding="utf-8")
+        for patient in track(cohort.patients, "Draw patients"):
+            own = [case for case in cohort.cases if case.patient == patient and files[case.id].paths]
+            if own:
+                selected = _patient_dose(patient, own, cohort, content, predictions)
+                draw = partial(_draw_fraction, cohort.structures, files, deliveries, predictions, names)
+                write_patient_page(selected, names, draw, folder)
+                pages[patient] = page_address(patient)
+        (folder / PAGE).write_text(dose_report(replace(content, pages=pages)), encoding="utf-8")
         manifest = {
             "settings": settings.model_dump(),
             "aims": aims.model_dump(exclude_none=True),
@@ -224,6 +237,40 @@ def _printed_settings(
         ("external beam", courses or "not known"),
         ("aims and limits", aims.name),
     )
+
+
+def _patient_dose(
+    patient: str, cases: Sequence[Case], cohort: Cohort, content: DoseContent, predictions: Path | None
+) -> PatientDose:
+    """Return the content of a patient's page; label maps are read again, one patient at a time."""
+    fractions = []
+    for case in sorted(cases, key=lambda case: case.fraction):
+        manual = read_truth(case, cohort.structures)
+        automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
+        fractions.append(CaseContours(case, manual if automatic is None else automatic.relabelled(manual.structures)))
+    return PatientDose(
+        patient=patient,
+        fractions=tuple(fractions),
+        scores=[score for score in content.scores if score.patient == patient],
+        courses=[course for course in content.courses if course.patient == patient],
+        aims=f"{content.aims.name}, {content.aims.source}",
+        predictions=predictions,
+        synthetic=cohort.synthetic,
+    )
+
+
+def _draw_fraction(
+    structures: tuple[str, ...],
+    files: Mapping[str, DoseFiles],
+    deliveries: Mapping[str, Delivery],
+    predictions: Path | None,
+    names: StructureNames,
+    fraction: CaseContours,
+) -> ViewedCase:
+    case = fraction.case
+    manual = read_truth(case, structures)
+    automatic = None if predictions is None else fraction.shown
+    return viewed_dose(case, read_dose(files[case.id].paths), manual, automatic, names, deliveries[case.id].divisor)
 
 
 def _evaluate_case(

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL
+from gynbtnet.evaluation.dose.score import AUTOMATIC, CONTOUR_NAMES, MANUAL
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture, render_picture
 
@@ -15,12 +15,10 @@ MOST_LINES = 8
 """Largest number of cases that are drawn as single lines."""
 _COLUMNS = 3
 _STYLES: dict[str, dict[str, Any]] = {
-    MANUAL: {"color": "black", "linestyle": "-"},
-    AUTOMATIC: {
-        "color": "#d55e00",
-        "linestyle": (0, (4, 2)),
-    },  # vermilion of Okabe and Ito, visible to colour-blind people
+    MANUAL: {"color": "#0072b2", "linestyle": "-"},
+    AUTOMATIC: {"color": "#d55e00", "linestyle": (0, (4, 2))},
 }
+"""Blue and vermilion of Okabe and Ito, which colour-blind people can distinguish."""
 _HOTTEST_PERCENT = 0.25
 _MAX_TIMES_D50 = 5
 """A panel's dose axis ends at most at this multiple of the largest D50, since the dose near the source has no bound."""
@@ -48,7 +46,7 @@ def curve_table(curves: pd.DataFrame) -> pd.DataFrame:
 def dvh_figure(curves: pd.DataFrame, *, synthetic: bool, prescription_gy: float | None = None) -> Figure:
     """Plot the volume in % against the dose in Gy.
 
-    Thick lines are the median of the cases, solid for manual and dashed for automatic contours. Thin lines are the
+    Thick lines are the median of the cases, solid for the reference and dashed for the prediction. Thin lines are the
     cases. If there are more than ``MOST_LINES``, a band from their 10th to their 90th percentile replaces them.
 
     Args:
@@ -81,7 +79,7 @@ def _panel(axes: Axes, title: str, curves: pd.DataFrame, prescription_gy: float 
             axes.fill_betweenx(table.index, low, high, color=style["color"], alpha=0.18, linewidth=0)
         elif table.shape[1] > 1:
             axes.plot(table.to_numpy(), table.index, linewidth=0.5, alpha=0.5, **style)
-        axes.plot(table.median(axis=1), table.index, linewidth=1.8, label=str(contours), **style)
+        axes.plot(table.median(axis=1), table.index, linewidth=1.8, label=CONTOUR_NAMES[str(contours)], **style)
     highest = curves.groupby("volume_percent")["dose_gy"].max()
     axes.set_xlim(0, np.nanmin([highest[_HOTTEST_PERCENT], _MAX_TIMES_D50 * highest[50]]))
     axes.set_ylim(0, 100)

@@ -1,7 +1,9 @@
 """Dose report of a cohort: fractions, courses against aims, agreement of contours, histograms."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -10,7 +12,6 @@ from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
 from gynbtnet.evaluation.dose.course_differences import course_differences, difference_cells
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
-from gynbtnet.evaluation.dose.patient_table import patient_frame, patient_table
 from gynbtnet.evaluation.dose.plan_metrics import DEFINITIONS, PlanMetric, plan_metric_cells, plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
@@ -24,26 +25,32 @@ from gynbtnet.evaluation.dose.tables import (
     score_cells,
     verdict_cells,
 )
-from gynbtnet.evaluation.reports import html_elements as html
-from gynbtnet.evaluation.reports.html_page import html_page
+from gynbtnet.evaluation.dose.verdict_badges import is_judged, patient_cells
+from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pages import html_elements as html
+from gynbtnet.pages.page_frame import html_page
+from gynbtnet.pages.patient_page import VERDICTS as BADGE_MEANINGS
 from gynbtnet.runtime.phrases import counted
 
 AGREEMENT = (
     "Each point is a case, in the colour and shape of its patient. The cases of a patient count as repeated "
     "measurements of a changing quantity. The solid line is the bias, the mean of the patients' means. 95 % of single "
-    "differences are expected between the dashed lines, the limits of agreement. Bars at the right are 95 % intervals; "
-    "with few patients they end beyond the plot. Values that are only lower bounds are left out. Limits need at least "
-    "two patients. If differences grow with the mean, the limits are too wide at one end and too narrow at the other."
+    "differences are expected between the dashed lines, the limits of agreement. Bands are 95 % intervals, which are "
+    "drawn from eight patients on; the table has all of them. Limits need at least two patients. If differences grow "
+    "with the mean, the limits are too wide at one end and too narrow at the other."
 )
 DIFFERENCES = (
-    "Total EQD2 over patients, mean ± SD, with the limits of agreement of automatic minus manual. Patients with an "
+    "Total EQD2 over patients, mean ± SD, with the limits of agreement of prediction minus reference. Patients with an "
     "incomplete course or only a lower bound are left out."
 )
-_COLOURS = {"aim met": "met", "limit met": "between", "aim missed": "between", "limit missed": "missed"}
 HISTOGRAMS = (
-    "Thick lines: median of the cases; solid black: manual, dashed orange: automatic contours. Thin lines: cases; with "
-    "many cases, a band from the 10th to the 90th percentile instead. Dotted line: prescribed dose."
+    "Thick lines: median of the cases; solid: reference, dashed: prediction. Thin lines: cases; with many cases, a "
+    "band from the 10th to the 90th percentile instead. Dotted line: prescribed dose."
 )
+
+ON_PAPER = "Without the tables that open on a click."
+MOST_CHANGES = 6
+"""Number of changed verdicts that the first screen names."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,10 @@ class DoseContent:
         agreements: agreement of automatic and manual contours; empty if nothing was predicted.
         curves: histograms of every case, see :func:`gynbtnet.evaluation.dose.score.score_dose`.
         settings: names and values of the settings.
-        predicted: whether there are automatic contours.
+        predicted: whether there are predicted contours.
         further: volume, mean dose, V100 and others of every fraction.
         prescription_gy: prescribed dose of a fraction in Gy; None if it is unknown.
+        pages: address of the page of each patient that has one, relative to the report.
     """
 
     cohort: Cohort
@@ -75,26 +83,85 @@ class DoseContent:
     predicted: bool
     further: Sequence[PlanMetric] = ()
     prescription_gy: float | None = None
+    pages: Mapping[str, str] = field(default_factory=dict)
 
 
 def dose_report(content: DoseContent) -> str:
     """Return the report as HTML; it includes the CSV files of its folder, and equal content gives equal bytes."""
     cohort = content.cohort
-    subject = "Dose in manual and automatic contours" if content.predicted else "Dose in manual contours"
+    subject = "Dose in reference and predicted contours" if content.predicted else "Dose in the reference contours"
     cases, patients = len(cohort.cases), len(cohort.patients)
     counts = f"{cases} case{'s' * (cases > 1)} of {patients} patient{'s' * (patients > 1)}"
     return html_page(
-        f"Dose: {cohort.name}", _sections(content), synthetic=cohort.synthetic, description=f"{subject}, {counts}."
+        f"Dose: {cohort.name}",
+        _sections(content),
+        synthetic=cohort.synthetic,
+        description=f"{subject}, {counts}.",
+        summary=_first_screen(content),
     )
 
 
 def _sections(content: DoseContent) -> Iterator[tuple[str, Iterator[str]]]:
-    yield "One fraction", _fraction(content)
+    yield "Patients", _patients(content)
     yield "Whole course, total EQD2", _course(content)
+    yield "One fraction", _fraction(content)
     if content.agreements:
-        yield "Automatic against manual", _agreement(content.agreements)
+        yield "Prediction against reference", _agreement(content.agreements)
     yield "Dose-volume histograms", _histograms(content)
     yield "Settings and data", _settings(content)
+
+
+def _first_screen(content: DoseContent) -> Iterator[str]:
+    """Yield the result in a sentence per structure."""
+    names = StructureNames.load()
+    groups: dict[tuple[str, str], list[CourseDose]] = {}
+    for course in filter(is_judged, content.courses):
+        groups.setdefault((course.structure, course.metric), []).append(course)
+    if content.predicted:
+        yield html.paragraph(_changed_verdicts(content.courses), "headline")
+    else:
+        yield html.paragraph(_verdict_counts(content.courses), "headline")
+    yield html.bullets(
+        f"{names.display_name(structure)} {metric}: {_course_sentence(group, predicted=content.predicted)}."
+        for (structure, metric), group in groups.items()
+    )
+    yield html.paragraph(ON_PAPER, "printed")
+
+
+def _verdict_counts(courses: Sequence[CourseDose]) -> str:
+    counts = {verdict: sum(course.manual_verdict == verdict for course in courses) for verdict in VERDICTS}
+    known = ", ".join(f"{verdict} {count}" for verdict, count in counts.items() if count)
+    return f"Verdicts over patients and metrics: {known}." if known else "No total was judged."
+
+
+def _course_sentence(courses: Sequence[CourseDose], *, predicted: bool) -> str:
+    """Return means of the totals and numbers of patients whose aims and limits are met."""
+    values = {"reference": [(course.manual_eqd2_gy, course.manual_verdict) for course in courses]}
+    if predicted:
+        values["prediction"] = [(course.automatic_eqd2_gy, course.automatic_verdict) for course in courses]
+    parts = []
+    for source, totals in values.items():
+        known = [total for total, _ in totals if not math.isnan(total)]
+        mean = f"{sum(known) / len(known):.1f} Gy" if known else "no total"
+        verdicts = Counter(str(verdict) for _, verdict in totals)
+        counts = ", ".join(
+            f"{verdict} {verdicts[verdict]}" for verdict in (*VERDICTS, "not judged") if verdicts[verdict]
+        )
+        parts.append(f"{source} {mean} on average ({counts})")
+    return f"{', '.join(parts)}; {counted(len(courses), 'patient')}"
+
+
+def _patients(content: DoseContent) -> Iterator[str]:
+    names = StructureNames.load()
+    heads, rows = patient_cells(content.courses, names, predicted=content.predicted, pages=content.pages)
+    yield html.table(heads, rows, numbers=slice(3 if content.predicted else 1, None), download="patients.csv")
+    yield html.badge_legend(BADGE_MEANINGS)
+    opened = " A click on a patient opens a page with the patient's fractions, contours and isodoses."
+    yield html.paragraph(
+        "Total EQD2 in Gy of every metric with an aim or a limit, one row per patient."
+        f"{opened if content.pages else ''} {aims_sentence(content.aims)} {COURSE_ASSUMPTIONS}",
+        "note",
+    )
 
 
 def _fraction(content: DoseContent) -> Iterator[str]:
@@ -114,13 +181,6 @@ def _fraction(content: DoseContent) -> Iterator[str]:
 
 def _course(content: DoseContent) -> Iterator[str]:
     several = len({course.patient for course in content.courses}) > 1
-    patients = patient_table(content.courses, predicted=content.predicted)
-    if len(patients.heads) > 2:
-        classes = [[_COLOURS.get(verdict, "") for verdict in row] for row in patients.verdicts]
-        yield html.table(patients.heads, patients.rows, numbers=slice(2, None), classes=classes)
-        yield _csv(patient_frame(content.courses, predicted=content.predicted), "patients.csv")
-    if content.predicted:
-        yield html.paragraph(_changed_verdicts(content.courses))
     heads, rows = verdict_cells(content.courses, predicted=content.predicted)
     if several and rows:
         yield html.paragraph("Number of patients with each verdict:")
@@ -130,27 +190,36 @@ def _course(content: DoseContent) -> Iterator[str]:
         yield html.paragraph(DIFFERENCES)
         yield html.table(*difference_cells(differences), numbers=slice(2, None))
         yield _csv(differences, "eqd2_differences.csv")
-    yield html.paragraph(f"{aims_sentence(content.aims)} {COURSE_ASSUMPTIONS}", "note")
     heads, rows = course_cells(content.courses, predicted=content.predicted)
     table = html.table(heads, rows, numbers=slice(3, heads.index("aim")))
     with_link = table + _csv(dose_table(content.courses, CourseDose), "eqd2.csv")
-    yield html.details(f"Every patient and metric ({counted(len(rows), 'row')})", with_link) if several else with_link
+    yield html.details(f"Every patient and metric ({counted(len(rows), 'row')})", with_link)
 
 
 def _changed_verdicts(courses: Sequence[CourseDose]) -> str:
-    """Return a sentence with the number of totals whose verdict the automatic contours change."""
+    """Return a sentence with the totals whose verdict the predicted contours change."""
     judged = [course for course in courses if {course.manual_verdict, course.automatic_verdict} <= set(VERDICTS)]
-    changed = sum(course.manual_verdict != course.automatic_verdict for course in judged)
+    names = StructureNames.load()
+    changed = [
+        f"{course.patient} {names.display_name(course.structure)} {course.metric} ({course.manual_verdict} → "
+        f"{course.automatic_verdict})"
+        for course in judged
+        if course.manual_verdict != course.automatic_verdict
+    ]
     if not judged:
         return "No total was judged by both contours."
-    return f"Totals judged by both contours: {len(judged)}. The automatic contours change the verdict of {changed}."
+    which = f": {'; '.join(changed[:MOST_CHANGES])}{' …' if len(changed) > MOST_CHANGES else ''}" if changed else ""
+    return (
+        f"Totals judged by both contours: {len(judged)}. The predicted contours change the verdict of {len(changed)}"
+        f"{which}."
+    )
 
 
 def _agreement(agreements: Sequence[DoseAgreement]) -> Iterator[str]:
     yield html.paragraph(AGREEMENT, "note")
     for agreement in agreements:
         yield html.heading(agreement.metric, 3)
-        yield html.figure(agreement.panels, f"{agreement.picture.description}, in one fraction.")
+        yield html.figure([agreement.picture], f"{agreement.picture.description}, in one fraction.")
         yield _csv(agreement.pairs, f"{agreement.name}.csv")
         yield html.table(*limit_cells(agreement.limits)) + _csv(agreement.limits, f"{agreement.name}_limits.csv")
 

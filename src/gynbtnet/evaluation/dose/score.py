@@ -1,4 +1,4 @@
-"""Dose-volume metrics of one case by the manual contours, by the automatic contours, and their difference."""
+"""Dose-volume metrics of one case by the reference contours, by the predicted contours, and their difference."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,9 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 
 MANUAL, AUTOMATIC = "manual", "automatic"
+"""Reference and predicted contours in data files."""
+CONTOUR_NAMES = {MANUAL: "reference", AUTOMATIC: "prediction", "": ""}
+"""Words that people read for them."""
 VOLUME_PERCENT = np.concatenate([np.arange(0, 5, 0.25), np.arange(5, 101)])
 """Volumes at which a histogram is written, in % of the structure."""
 CURVE_COLUMNS = ("case", "structure", "contours", "volume_percent", "volume_cm3", "dose_gy")

@@ -11,14 +11,14 @@ from gynbtnet.evaluation.dose.metrics import NO_DOSE, is_bound
 from gynbtnet.evaluation.dose.patient_table import patient_table
 from gynbtnet.evaluation.dose.plan_metrics import DEFINITIONS, PlanMetric, plan_metric_cells
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
-from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL, DoseScore
+from gynbtnet.evaluation.dose.score import AUTOMATIC, CONTOUR_NAMES, MANUAL, DoseScore
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.phrases import counted
 
 DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
     "D1cc and D0.1cc: minimum dose to the hottest 2, 1 and 0.1 cm³. Mean ± SD over the cases in which both contours "
-    "have the metric. Difference: automatic minus manual. A case with a dose is not evaluable if a contour is "
+    "have the metric. Difference: prediction minus reference. A case with a dose is not evaluable if a contour is "
     "missing or smaller than the volume. The same is true if only a lower bound (≥) is known. Such cases are in no "
     "mean. Fractions of one patient are not independent."
 )
@@ -80,7 +80,7 @@ def fraction_cells(summary: pd.DataFrame, *, predicted: bool) -> Cells:
     """Return the rows of :func:`summarise_dose` for people; text in the first two columns, then numbers."""
     names = StructureNames.load()
     columns = (*_contours(predicted), *(("difference",) if predicted else ()))
-    heads = [f"{name} (Gy)" for name in (*columns, *(("|difference|",) if predicted else ()))]
+    heads = [f"{_printed(name)} (Gy)" for name in (*columns, *(("|difference|",) if predicted else ()))]
     rows = []
     for row in summary.to_dict("records"):
         cells = [_mean_and_sd(row, name) for name in columns]
@@ -104,21 +104,20 @@ def score_cells(scores: Sequence[DoseScore], *, predicted: bool) -> Cells:
         notes = {MANUAL: score.manual_note, AUTOMATIC: score.automatic_note}
         if not predicted or score.manual_note == score.automatic_note:
             notes = {"": score.manual_note}
-        note = "; ".join(f"{source} {note}".strip() for source, note in notes.items() if note)
+        note = "; ".join(f"{CONTOUR_NAMES[source]} {note}".strip() for source, note in notes.items() if note)
         if score.interpolated_slices:
-            note = "; ".join(
-                filter(None, (note, f"manual: {counted(score.interpolated_slices, 'slice')} interpolated"))
-            )
+            interpolated = f"reference: {counted(score.interpolated_slices, 'slice')} interpolated"
+            note = "; ".join(filter(None, (note, interpolated)))
         rows.append([score.case, names.display_name(score.structure), score.metric, *doses, note])
-    return ["case", "structure", "metric", *(f"{name} (Gy)" for name in columns), "note"], rows
+    return ["case", "structure", "metric", *(f"{_printed(name)} (Gy)" for name in columns), "note"], rows
 
 
 def course_cells(courses: Sequence[CourseDose], *, predicted: bool) -> Cells:
     """Return one row per total; numbers from the fourth column to the one before "aim"."""
     names, contours = StructureNames.load(), _contours(predicted)
     heads = ["patient", "structure", "metric", "α/β (Gy)", "fractions", "external (Gy)"]
-    heads += [f"{name} (Gy)" for name in (*contours, *(("difference",) if predicted else ()))]
-    heads += ["aim", "limit", *(f"{name}: verdict" for name in contours), "note"]
+    heads += [f"{_printed(name)} (Gy)" for name in (*contours, *(("difference",) if predicted else ()))]
+    heads += ["aim", "limit", *(f"{_printed(name)}: verdict" for name in contours), "note"]
     rows = []
     for course in courses:
         totals = [_format_gy(course.manual_eqd2_gy, bound=course.manual_is_bound)]
@@ -146,7 +145,7 @@ def verdict_cells(courses: Sequence[CourseDose], *, predicted: bool) -> Cells:
         for contours in _contours(predicted):
             verdicts = [getattr(course, f"{contours}_verdict") for course in group]
             counts = [str(verdicts.count(verdict)) for verdict in heads[5:]]
-            rows.append([names.display_name(structure), metric, contours, aim or "–", limit or "–", *counts])
+            rows.append([names.display_name(structure), metric, _printed(contours), aim or "–", limit or "–", *counts])
     return heads, rows
 
 
@@ -179,6 +178,11 @@ def dose_markdown(
 def aims_sentence(aims: PlanningAims) -> str:
     """Return the source of the aims and limits."""
     return f"Aims and limits in EQD2: {aims.name}, {aims.source}."
+
+
+def _printed(column: str) -> str:
+    """Return the word that people read for the contours of a column."""
+    return CONTOUR_NAMES.get(column, column)
 
 
 def _contours(predicted: bool) -> tuple[str, ...]:

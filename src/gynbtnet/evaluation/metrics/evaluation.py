@@ -27,6 +27,7 @@ from gynbtnet.imaging.files.mask_folder import read_mask_folder
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.pages.page_frame import VIEWER_FOLDER
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.runtime.json_files import read_json
@@ -134,7 +135,7 @@ def evaluate(
         {1.0}
     """
     settings = settings or ScoringSettings()
-    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv")
+    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", page_folders=[VIEWER_FOLDER])
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one to evaluate.")
     work = partial(_score_prediction, cohort.structures, predictions, settings)

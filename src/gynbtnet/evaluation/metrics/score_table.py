@@ -75,14 +75,13 @@ def scoring_note(settings: ScoringSettings) -> str:
         "Mean ± SD; median [quartiles] over cases. Higher is better for DSC and surface DSC. Lower is better for HD95 "
         "(the larger of the two directed 95th percentiles), "
         "ASD (pooled over both surfaces), Hausdorff distance and centroid shift. The "
-        "volume difference is prediction minus truth; 0 is best. The added path length is the length of the truth's "
-        "contours that the prediction lacks, in slices; lower is better. "
-        f"{_SURFACE_SENTENCES[settings.surface].format(_tolerances(settings))} Missed: in the truth, not predicted. "
-        "False: predicted, not in the truth. "
-        f"{_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in neither, not "
-        "scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; not scored. "
-        "Fractions of one patient are not independent: the number of patients, not of cases, determines how certain "
-        "the means are."
+        "volume difference is prediction minus reference; 0 is best. The added path length is the length of the "
+        "reference's contours that the prediction lacks, in slices; lower is better. "
+        f"{_SURFACE_SENTENCES[settings.surface].format(_tolerances(settings))} Missed: in the reference, not "
+        f"predicted. False: predicted, not in the reference. {_POLICY_SENTENCES[settings.missing_structure_policy]} "
+        "Absent: in neither, not scored. Unknown: not contoured in the case's source, so that the prediction cannot be "
+        "judged; not scored. Fractions of one patient are not independent: the number of patients, not of cases, "
+        "determines how certain the means are."
     )
 
 

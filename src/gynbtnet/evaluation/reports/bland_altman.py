@@ -1,10 +1,9 @@
-"""Bland–Altman plots: difference between an automatic and a manual measurement against their mean."""
+"""Bland–Altman plots: difference between a predicted and a reference measurement against their mean."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,6 +18,9 @@ from gynbtnet.runtime.phrases import counted
 
 _LEGEND_INCHES = 1.7
 """Width of a legend entry: its marker, its text and the space after it."""
+_MOST_COLUMNS = 3
+_FEWEST_FOR_BANDS = 8
+"""Number of patients from which the 95 % intervals of bias and limits are drawn: with fewer, they cover one another."""
 COLUMNS = ("structure", "model", "patient", "case", "automatic", "manual")
 
 
@@ -72,12 +74,11 @@ def agreement_table(pairs: pd.DataFrame) -> pd.DataFrame:
 def bland_altman_figure(
     pairs: pd.DataFrame, quantity: str, unit: str, note: str = "", names: StructureNames | None = None
 ) -> Figure:
-    """Plot differences against means, one panel per structure and model.
+    """Plot differences against means, one panel per structure and model; three panels per row for a single model.
 
     Each dot is a case, in its patient's colour and shape. The solid line is the bias, the dashed lines are the limits
-    of agreement. Bars at the right are their 95 % intervals. With few patients they are long and end beyond the panel:
-    it shows the cases and the limits. All panels of a structure share their axes. The method is
-    :func:`gynbtnet.evaluation.statistics.agreement.limits_of_agreement`.
+    of agreement. Bands are their 95 % intervals, if there are at least eight patients. All models of a structure share
+    their axes. The method is :func:`gynbtnet.evaluation.statistics.agreement.limits_of_agreement`.
 
     Args:
         pairs: measurements with the columns ``COLUMNS``.
@@ -90,19 +91,25 @@ def bland_altman_figure(
     data = with_differences(pairs)
     structures, models = (list(dict.fromkeys(data[name])) for name in ("structure", "model"))
     styles = patient_styles(data["patient"])
-    rows, columns = max(1, len(structures)), max(1, len(models))
-    handles, width = _legend(styles), max(3.8, columns * 3.1)
+    is_one_model = len(models) < 2
+    columns = min(_MOST_COLUMNS, max(1, len(structures))) if is_one_model else len(models)
+    rows = max(1, -(-len(structures) // columns) if is_one_model else len(structures))
+    handles, width = _legend(styles), max(3.8, columns * 3.4)
     legend_columns = int(width / _LEGEND_INCHES)
-    height = rows * 2.3 + 0.4 - (-len(handles) // legend_columns) * 0.18
+    height = rows * 2.6 + 0.4 - (-len(handles) // legend_columns) * 0.18
     figure = Figure(figsize=(width, height), layout="constrained")
-    panels: npt.NDArray[np.object_] = figure.subplots(rows, columns, squeeze=False, sharex="row", sharey="row")
-    for row, structure in zip(panels, structures, strict=False):
-        for axes, model in zip(row, models, strict=True):
-            _draw(axes, data[(data["structure"] == structure) & (data["model"] == model)], styles)
-            axes.set_title(f"{names.display_name(structure)}, {model}", fontsize=9)
-        row[0].set_ylabel(f"automatic − manual\n({unit})", fontsize=8)
-    for axes in panels[-1]:
+    share: Literal["row", "none"] = "none" if is_one_model else "row"
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=share, sharey=share)
+    shown = [(structure, model) for structure in structures for model in models]
+    for axes, (structure, model) in zip(panels.flat, shown, strict=False):
+        _draw(axes, data[(data["structure"] == structure) & (data["model"] == model)], styles)
+        title = names.display_name(structure)
+        axes.set_title(title if is_one_model else f"{title}, {model}", fontsize=9)
         axes.set_xlabel(f"mean {quantity} ({unit})", fontsize=8)
+    for axes in panels.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(f"prediction − reference\n({unit})", fontsize=8)
     if note:
         figure.suptitle(note, fontsize=10, color="0.4", ha="right", x=0.99)
     figure.legend(handles=handles, loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=8)
@@ -140,11 +147,8 @@ def _draw_line(axes: Axes, limits: LimitsOfAgreement, name: str, line_style: str
     if np.isnan(value):
         return
     axes.axhline(value, color="0.25", linestyle=line_style, linewidth=1.1, zorder=2)
-    if not np.isnan(low):
-        drawn = Line2D([bar, bar], [low, high], color="0.55", linewidth=2.5, alpha=0.8, zorder=1.5)
-        drawn.set_transform(axes.get_yaxis_transform())
-        drawn.set_solid_capstyle("butt")
-        axes.add_artist(drawn)
+    if not np.isnan(low) and limits.patients >= _FEWEST_FOR_BANDS:
+        axes.axhspan(low, high, color="0.5", alpha=0.15, linewidth=0, zorder=0)
     axes.text(
         0.995,
         value,
@@ -162,8 +166,9 @@ def _legend(styles: Mapping[str, PatientStyle]) -> list[Line2D]:
     handles = [
         Line2D([], [], color="0.25", linewidth=1.1, label="bias"),
         Line2D([], [], color="0.25", linewidth=1.1, linestyle="--", label="limits of agreement"),
-        Line2D([], [], marker="|", color="0.55", linewidth=0, markersize=9, markeredgewidth=2.5, label="95 % interval"),
     ]
+    if len(styles) >= _FEWEST_FOR_BANDS:
+        handles.append(Line2D([], [], color="0.5", alpha=0.3, linewidth=6, label="95 % interval"))
     if len(styles) > MOST_NAMED:
         return [
             *handles,

@@ -1,4 +1,4 @@
-"""Overlay of a prediction on a scan without truth, on three planes."""
+"""Overlay of a prediction on a scan without reference contours, on three planes."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ def prediction_overlay(title: str, image: Volume, prediction: Segmentation, name
     present = {structure: volume for structure, volume in volumes.items() if volume}
     found = ", ".join(f"{names.display_name(structure)} {volume:.1f} cm³" for structure, volume in present.items())
     absent = ", ".join(names.display_name(structure) for structure in volumes if structure not in present)
-    caption = f"Line: prediction. There is no truth to compare with. {found or 'No structure was found'}."
+    caption = f"Line: prediction. There is no reference to compare with. {found or 'No structure was found'}."
     caption += f" Not found: {absent}." if found and absent else ""
     view = make_view(image, prediction)
     return CaseOverlay(

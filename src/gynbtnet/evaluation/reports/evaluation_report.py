@@ -7,7 +7,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
-from gynbtnet.evaluation.reports.example_cases import example_cases
+from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.imaging.structure_names import StructureNames
@@ -36,6 +36,8 @@ def report_evaluation(
     These are ``subgroups.csv``, ``consistency.csv``, ``flags.csv`` if the predictions have flags, and ``triage.csv`` if
     they have a predicted DSC.
 
+    Viewers of cases that the page can't hold are pages in ``viewer``.
+
     Args:
         cohort: the cases that were scored.
         predictions: folder of the predictions that were scored, ``<case id>/labels.nii.gz``.
@@ -54,6 +56,8 @@ def report_evaluation(
     results = model_results("", cohort, evaluation, predictions, cases_with_metal(cohort), review_share)
     results.save(out)
     groups = {"scored": cohort}
+    shown = {"prediction": evaluation}, {"prediction": predictions}, names
+    examples = example_cases(cohort, *shown)
     content = ReportContent(
         title=f"Evaluation: {cohort.name}",
         synthetic=cohort.synthetic,
@@ -62,7 +66,8 @@ def report_evaluation(
         cohort_pictures=cohort_pictures(groups, names),
         notes=cohort.notes,
         results=(results,),
-        examples=example_cases(cohort, {"prediction": evaluation}, {"prediction": predictions}, names),
+        examples=examples,
+        viewers=other_viewers(cohort, *shown, out, examples.case_ids),
         review_command=review_command(predictions, cohort),
         provenance=(("scores (SHA-256)", sha256_of(out / "scores.csv")),),
     )

@@ -1,10 +1,10 @@
-"""Example cases of a page: three in a viewer, the same three with errors hatched, and three for each structure.
+"""Example cases of a page: three in a viewer, then typical and worst slices of these and of each structure.
 
 The viewer is a scrollable version of the paper's figure 5, the second part is figure 5, the third is figure 6 for every
 structure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,18 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_cases
-from gynbtnet.evaluation.reports.compared_case import TRUTH, ComparedCase, read_compared_case
-from gynbtnet.evaluation.reports.html_slices import Panel, StructureStyle, ViewedCase
-from gynbtnet.evaluation.reports.slice_stack import SliceStack
+from gynbtnet.evaluation.reports.case_viewers import CaseViewers, case_viewers
+from gynbtnet.evaluation.reports.compared_case import ComparedCase, read_compared_case
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pages.html_slices import REFERENCE, Panel, StructureStyle, ViewedCase
+from gynbtnet.pages.slice_stack import SliceStack
 from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.progress import track
 
 MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
 """Word that people read for each value of ``Score.missing_in``."""
+TYPICAL, WORST = "typical slice", "worst slice"
+"""Slice whose DSC is nearest to that of its case, and slice with the most wrong voxels."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,15 @@ class ExampleCases:
     """Cases that were selected to be shown.
 
     Attributes:
-        viewed: best, median and worst case, for the viewer.
-        cases: one row per such case: the scan, the truth, and each model with its errors.
-        structures: one row per structure: its best, median and worst case, each model with its errors.
+        case_ids: ids of the best, the median and the worst case.
+        viewed: these cases, for the viewer.
+        cases: a typical slice of each of them and the worst slice of the last: the scan, the reference, and each model
+            with its errors.
+        structures: one row per structure: typical slices of its best, median and worst case, and the worst slice of the
+            last. Each is shown for every model, with its errors.
     """
+
+    case_ids: tuple[str, ...]
 
     viewed: tuple[ViewedCase, ...]
     cases: tuple[PanelRow, ...]
@@ -74,25 +82,26 @@ def example_cases(
     rank_of = {case_id: rank for rank, case_id in rank_cases(means)}
     by_structure = {name: rank_cases(mean_dsc(models, name)) for name in cohort.structures}
     case_ids = dict.fromkeys([*rank_of, *(case_id for ranked in by_structure.values() for _, case_id in ranked)])
-    drawer = _Drawer(
-        evaluations,
-        {name: StructureStyle(names.display_name(name), visible_colour(name, names)) for name in cohort.structures},
-    )
+    drawer = CaseDrawer(evaluations, names)
+    last = next(reversed(rank_of), "")
     viewed: dict[str, ViewedCase] = {}
-    rows: dict[str, PanelRow] = {}
-    panels: dict[tuple[str, Rank], list[Panel]] = {}
+    rows: dict[tuple[str, str], PanelRow] = {}
+    panels: dict[tuple[str, str], list[Panel]] = {}
     for case_id in track(list(case_ids), "Draw cases"):
         case = read_compared_case(cohort, case_id, predictions)
         if case_id in rank_of:
             title = f"{rank_of[case_id].capitalize()} case, mean DSC {means[case_id]:.2f}: {case_id}"
             viewed[case_id] = drawer.viewed_case(case.cropped(), title)
-            rows[case_id] = drawer.error_row(case.cropped(), title)
+            rows[case_id, TYPICAL] = drawer.error_row(case, title, case.typical_slice(), TYPICAL)
+            if case_id == last:
+                rows[case_id, WORST] = drawer.error_row(case, title, case.worst_slice(), WORST)
         for structure, ranked in by_structure.items():
             for rank in (rank for rank, ranked_id in ranked if ranked_id == case_id):
-                panels[structure, rank] = drawer.structure_panels(case.cropped(structure), structure, rank)
+                panels[structure, rank] = drawer.structure_panels(case, structure, rank, is_last=rank == ranked[-1][0])
     return ExampleCases(
+        case_ids=tuple(rank_of),
         viewed=tuple(viewed[case_id] for case_id in rank_of),
-        cases=tuple(rows[case_id] for case_id in rank_of),
+        cases=tuple(rows[key] for case_id in rank_of for key in ((case_id, TYPICAL), (case_id, WORST)) if key in rows),
         structures=tuple(
             PanelRow(
                 names.display_name(structure),
@@ -105,24 +114,67 @@ def example_cases(
     )
 
 
-class _Drawer:
-    """Converter of cases into panels, with their scores in words."""
+def other_viewers(
+    cohort: Cohort,
+    evaluations: Mapping[str, Evaluation],
+    predictions: Mapping[str, Path],
+    names: StructureNames,
+    folder: Path,
+    shown: Collection[str] = (),
+) -> CaseViewers:
+    """Return the viewers of all cases except those that the page shows already.
 
-    def __init__(self, evaluations: Mapping[str, Evaluation], styles: Mapping[str, StructureStyle]) -> None:
-        self._styles = styles
+    Args:
+        cohort: the cases that were scored.
+        evaluations: scores by model.
+        predictions: folder by model; a model without a folder is not shown.
+        names: names and colours of the structures.
+        folder: folder of the report, see :func:`gynbtnet.evaluation.reports.case_viewers.case_viewers`.
+        shown: ids of the cases to leave out.
+
+    Raises:
+        BadInput: If a prediction is absent or damaged.
+    """
+    means = mean_dsc([evaluation.scores for evaluation in evaluations.values()])
+    drawer = CaseDrawer(evaluations, names)
+
+    def draw(case_id: str) -> ViewedCase:
+        dsc = f", mean DSC {means[case_id]:.2f}" if case_id in means else ""
+        return drawer.viewed_case(read_compared_case(cohort, case_id, predictions).cropped(), f"{case_id}{dsc}")
+
+    rest = [case.id for case in cohort.cases if case.id not in shown]
+    return case_viewers(rest, draw, folder, synthetic=cohort.synthetic)
+
+
+class CaseDrawer:
+    """Converter of cases into viewers and panels, with their scores in words.
+
+    Args:
+        evaluations: scores by model.
+        names: names and colours of the structures.
+    """
+
+    def __init__(self, evaluations: Mapping[str, Evaluation], names: StructureNames) -> None:
+        structures = dict.fromkeys(
+            score.structure for evaluation in evaluations.values() for score in evaluation.scores
+        )
+        self._styles = structure_styles(structures, names)
         self._scores: dict[tuple[str, str], dict[str, Score]] = {}
         for model, evaluation in evaluations.items():
             for score in evaluation.scores:
                 self._scores.setdefault((model, score.case), {})[score.structure] = score
 
     def viewed_case(self, case: ComparedCase, title: str) -> ViewedCase:
-        return ViewedCase(title, self._caption(case), case.stacks(), case.models, self._styles)
+        """Return a case for the viewer."""
+        return ViewedCase(title, self.caption(case), case.stacks(), case.models, self._styles)
 
-    def error_row(self, case: ComparedCase, title: str) -> PanelRow:
-        stack = case.worst_slice()
+    def error_row(self, case: ComparedCase, title: str, stack: SliceStack, kind: str) -> PanelRow:
+        """Return the scan, the reference and each model with its errors on one slice."""
         slice_of = f"Axial slice of {case.case_id}"
         scan = Panel("CT", "", stack, (), (), self._styles, f"{slice_of}, without contours")
-        truth = Panel(TRUTH, "", stack, (TRUTH,), (), self._styles, f"{slice_of} with the contours of the truth")
+        reference = Panel(
+            REFERENCE, "", stack, (REFERENCE,), (), self._styles, f"{slice_of} with the contours of the reference"
+        )
         models = (
             Panel(
                 title=model,
@@ -135,27 +187,38 @@ class _Drawer:
             )
             for model in case.models
         )
-        return PanelRow(f"{title}, {_position(stack)}", self._caption(case), (scan, truth, *models))
+        caption = self.caption(case) if kind == TYPICAL else ""
+        return PanelRow(f"{title}, {kind}, {_position(stack)}", caption, (scan, reference, *models))
 
-    def structure_panels(self, case: ComparedCase, structure: str, rank: Rank) -> list[Panel]:
-        stack, style = case.worst_slice(structure), self._styles[structure]
-        panels = []
-        for model in case.models:
-            score = self._scores[model, case.case_id][structure]
-            model_name = f"{model}, " if len(case.models) > 1 else ""
-            panels.append(
-                Panel(
-                    title=f"{rank}, {model_name}{_dsc(score)}: {case.case_id}",
-                    note=MISSED[score.missing_in],
-                    stack=stack,
-                    lines=(TRUTH, model),
-                    errors=(model,),
-                    styles={structure: style},
-                    description=(
-                        f"Axial slice of {case.case_id}: {style.name} in the truth and by {model}, errors hatched"
-                    ),
+    def structure_panels(self, case: ComparedCase, structure: str, rank: Rank, *, is_last: bool) -> list[Panel]:
+        """Return the typical slice of a structure by each model, and the worst slice of the last case.
+
+        With several models the typical slice is that of the median case alone, so that a row has two slices.
+        """
+        is_one_model = len(case.models) == 1
+        slices = []
+        if is_one_model or rank == "median" or (rank == "best" and is_last):
+            slices.append((TYPICAL, case.typical_slice(structure)))
+        if is_last:
+            slices.append((WORST, case.worst_slice(structure)))
+        style, panels = self._styles[structure], []
+        for kind, stack in slices:
+            for model in case.models:
+                score = self._scores[model, case.case_id][structure]
+                model_name = f"{model}, " if len(case.models) > 1 else ""
+                panels.append(
+                    Panel(
+                        title=f"{rank} case, {kind}, {model_name}{_dsc(score)}: {case.case_id}",
+                        note=MISSED[score.missing_in],
+                        stack=stack,
+                        lines=(REFERENCE, model),
+                        errors=(model,),
+                        styles={structure: style},
+                        description=(
+                            f"Axial slice of {case.case_id}: {style.name}, reference and {model}, errors hatched"
+                        ),
+                    )
                 )
-            )
         return panels
 
     def _missed(self, model: str, case_id: str) -> str:
@@ -166,7 +229,8 @@ class _Drawer:
             if score.missing_in in ("prediction", "truth")
         )
 
-    def _caption(self, case: ComparedCase) -> str:
+    def caption(self, case: ComparedCase) -> str:
+        """Return the DSC of each structure by each model."""
         sentences = []
         for model in case.models:
             scores = self._scores[model, case.case_id].values()
@@ -178,6 +242,11 @@ class _Drawer:
 
     def _name(self, score: Score) -> str:
         return self._styles[score.structure].name
+
+
+def structure_styles(structures: Iterable[str], names: StructureNames) -> dict[str, StructureStyle]:
+    """Return the name that people read and the colour of each structure."""
+    return {name: StructureStyle(names.display_name(name), visible_colour(name, names)) for name in structures}
 
 
 def _dsc(score: Score) -> str:

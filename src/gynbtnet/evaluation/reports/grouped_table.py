@@ -1,9 +1,11 @@
-"""Printed tables in groups of rows, with best values bold and significance marks, as Markdown and LaTeX."""
+"""Printed tables in groups of rows, with best values bold and significance marks, as HTML, Markdown and LaTeX."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import escape
 
 from gynbtnet.evaluation.statistics.significance_marks import SignificanceMark
+from gynbtnet.pages.html_elements import csv_link, csv_text, number_class, wide
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,32 @@ class GroupedTable:
         """A heading for each column; two rows of headings are joined."""
         spread = [[head.text for head in row for _ in range(head.columns)] for row in self.heads]
         return tuple(", ".join(text for text in texts if text) for texts in zip(*spread, strict=True))
+
+
+def html_table(table: GroupedTable) -> str:
+    """Return the table as HTML, with a link to its cells as CSV."""
+
+    def render(cell: Cell, column: int) -> str:
+        text = f"<b>{escape(cell.text)}</b>" if cell.best else escape(cell.text)
+        mark = f"<sup>{cell.mark}</sup>" if cell.mark else ""
+        return f"<td{number_class(column >= table.texts)}>{text}{mark}</td>"
+
+    heads = ""
+    for row in table.heads:
+        column, cells = 0, ""
+        for head in row:
+            span = f' colspan="{head.columns}"' if head.columns > 1 else ""
+            cells += f'<th scope="col"{span}{number_class(column >= table.texts)}>{escape(head.text)}</th>'
+            column += head.columns
+        heads += f"<tr>{cells}</tr>"
+    bodies = ""
+    for group in table.groups:
+        rows = ("".join(render(cell, column) for column, cell in enumerate(row)) for row in group)
+        bodies += "<tbody>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</tbody>"
+    plain = ([cell.text + cell.mark for cell in row] for row in table.rows)
+    return wide(f'<table class="grouped"><thead>{heads}</thead>{bodies}</table>') + csv_link(
+        csv_text(table.flat_heads, plain), f"{table.name}.csv"
+    )
 
 
 def markdown(table: GroupedTable) -> str:

@@ -17,27 +17,30 @@ from gynbtnet.evaluation.metrics.score_table import (
     DECIMALS,
     METRICS,
     MISSING,
-    mean_and_sd,
+    SHOWN_METRICS,
     printed_summary,
     scoring_note,
 )
-from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
 from gynbtnet.evaluation.reports.case_selection import RANKING_RULE
+from gynbtnet.evaluation.reports.case_viewers import CaseViewers, viewer_list
 from gynbtnet.evaluation.reports.example_cases import MISSED, ExampleCases, PanelRow
-from gynbtnet.evaluation.reports.grouped_table import GroupedTable
-from gynbtnet.evaluation.reports.html_page import html_page
-from gynbtnet.evaluation.reports.html_slices import HATCH_LEGEND, HATCHES, panels, viewer
+from gynbtnet.evaluation.reports.first_screen import first_screen
+from gynbtnet.evaluation.reports.grouped_table import GroupedTable, html_table
 from gynbtnet.evaluation.reports.model_results import ModelResults
 from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.evaluation.reports.triage_section import triage_section
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pages import html_elements as html
+from gynbtnet.pages.html_slices import DEFINITIONS, HATCH_LEGEND, panels, viewer
+from gynbtnet.pages.page_frame import html_page
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted
 
-COMPARED = ("dsc", "hd95_mm", "asd_mm")
-"""Metrics in tables of models and groups; the other metrics are in the tables that open on a click."""
+ON_PAPER = "Without the tables that open on a click, the viewers of other cases, and the groups of cases."
+SEVERAL_ON_PAPER = "Without tests, fractions, flags, groups of cases, and the tables and viewers that open on a click."
+"""Sentences on prints alone, for one model and for several."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,13 @@ class ReportContent:
         notes: important properties of the data, one sentence each.
         stages: the training stages in their order.
         results: results of each model on the test cases.
-        tables: tables of the statistics, each with its heading; tables 1 and 2 are open, the others open on a click.
+        tables: tables of the statistics, each with its heading; all of them are open.
         figures: plots of the statistics.
         warnings: limits of the statistics, one sentence each.
-        examples: truth and predictions of selected cases.
-        review_command: command that shows the predictions next to the truth in the browser; empty if there is none.
-        unlabelled: predictions on scans without truth.
+        examples: reference and predictions of selected cases.
+        viewers: viewers of all other cases.
+        review_command: command that shows the predictions next to the reference in the browser; empty if there is none.
+        unlabelled: predictions on scans without reference contours.
         provenance: names and values (versions, seed, recipe, hashes).
         citations: citations of the data, as text.
     """
@@ -77,6 +81,7 @@ class ReportContent:
     figures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
     examples: ExampleCases | None = None
+    viewers: CaseViewers = field(default_factory=CaseViewers)
     review_command: str = ""
     unlabelled: tuple[CaseOverlay, ...] = ()
     provenance: tuple[tuple[str, str], ...] = ()
@@ -106,31 +111,43 @@ def report_page(content: ReportContent) -> str:
         _sections(content),
         synthetic=content.synthetic,
         description=content.description,
-        definitions=HATCHES if content.examples else "",
+        summary=_first_screen(content) if content.results else (),
+        definitions=DEFINITIONS if content.examples else "",
     )
 
 
+def _first_screen(content: ReportContent) -> Iterator[str]:
+    yield from first_screen(content.results, content.names).html()
+    yield html.paragraph(SEVERAL_ON_PAPER if content.has_several_models else ON_PAPER, "printed")
+
+
 def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
-    if content.results:
-        yield "Results", _results(content)
     if content.tables:
         yield "Comparison", _comparison(content)
+    if content.results:
+        yield "Results", _results(content)
     if content.examples:
         several = content.has_several_models
-        yield "Truth and prediction", _viewed_cases(content.examples, several, content.review_command)
-        yield "Over- and under-segmentation", _errors(content.examples, several)
+        yield (
+            "Reference and prediction",
+            _viewed_cases(content.examples, content.viewers, several, content.review_command),
+        )
+        yield "Typical and worst slices", _slices(content.examples, several)
     if content.results:
         yield "Groups of cases", _subgroups(content)
         if any(len(model.fraction_consistency) for model in content.results):
-            yield "Fractions of a patient", _fractions(content)
+            yield "Fractions of a patient", _on_paper_for_one_model(_fractions(content), content)
         if any(model.flags for model in content.results):
-            yield "Flags and failures", _flags(content)
+            yield "Flags and failures", _on_paper_for_one_model(_flags(content), content)
         if any(model.triage for model in content.results):
             yield "Cases to review first", _triage(content)
     if content.unlabelled:
-        yield "Predictions without truth", _overlays(content.unlabelled)
+        yield "Predictions without reference", _overlays(content.unlabelled)
     if content.cohort is not None:
-        yield "Data", _cohort(content.cohort, content.cohort_pictures, content.notes)
+        yield (
+            "Data",
+            _cohort(content.cohort, content.cohort_pictures, content.notes, several_models=content.has_several_models),
+        )
     if content.stages:
         yield "Training", (part for stage in content.stages for part in _stage(stage))
     if content.provenance:
@@ -139,13 +156,22 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Citations of the data", iter([html.bullets(content.citations)])
 
 
-def _results(content: ReportContent) -> Iterator[str]:
+def _on_paper_for_one_model(parts: Iterator[str], content: ReportContent) -> Iterator[str]:
     if content.has_several_models:
-        yield from _models_side_by_side(content)
+        yield html.screen_only(*parts)
     else:
-        yield _summary_table(content, content.results[0], "summary.csv")
+        yield from parts
+
+
+def _results(content: ReportContent) -> Iterator[str]:
+    if not content.has_several_models:
+        yield _summary_table(content, content.results[0], SHOWN_METRICS, "")
     yield html.paragraph(scoring_note(content.results[0].evaluation.settings), "note")
-    heads = ["case", "structure", "status", *METRICS.values(), "truth (cm³)", "prediction (cm³)"]
+    for model in content.results:
+        download = _file("summary", model, content)
+        table = _summary_table(content, model, tuple(METRICS), download)
+        yield html.details(f"All metrics{_of_model(model, content)}", table)
+    heads = ["case", "structure", "status", *METRICS.values(), "reference (cm³)", "prediction (cm³)"]
     for model in content.results:
         rows = [_score_row(score) for score in model.evaluation.scores]
         table = html.table(
@@ -158,37 +184,30 @@ def _results(content: ReportContent) -> Iterator[str]:
         yield html.details(f"Every case and structure{_of_model(model, content)} ({counted(len(rows), 'row')})", table)
 
 
-def _models_side_by_side(content: ReportContent) -> Iterator[str]:
-    """Yield a table per metric with a row per model, then all metrics of each model."""
-    summaries = {model.name: model.evaluation.summary.to_dict("records") for model in content.results}
-    structures = [row[0] for row in printed_summary(content.results[0].evaluation.summary)[1]]
-    for metric in COMPARED:
-        rows = [
-            [name, *(str(int(rows[-1][count])) for count in MISSING), *(mean_and_sd(row, metric) for row in rows)]
-            for name, rows in summaries.items()
-        ]
-        yield html.heading(METRICS[metric], 3)
-        yield html.table(["model", *MISSING, *structures], rows, download=f"models_{metric}.csv")
-    for model in content.results:
-        table = _summary_table(content, model, f"summary_{html.slug(model.name)}.csv")
-        yield html.details(f"All metrics of {model.name}", table)
-
-
-def _summary_table(content: ReportContent, model: ModelResults, download: str) -> str:
-    heads, rows = printed_summary(model.evaluation.summary)
-    data = _with_identifiers(rows, model.evaluation.summary)
-    return html.table(heads, rows, emphasised=ALL_STRUCTURES, download=download, data=data)
+def _summary_table(content: ReportContent, model: ModelResults, metrics: Sequence[str], download: str) -> str:
+    """Return counts and metrics of each structure, with median and quartiles on a second line."""
+    summary = model.evaluation.summary
+    heads, rows = printed_summary(summary)
+    empty = {name for name in ("absent", "unknown") if not summary[name].any()}
+    first = len(heads) - len(METRICS)
+    hidden = {i for i, head in enumerate(heads[:first]) if head in empty}
+    hidden |= {first + i for i, metric in enumerate(METRICS) if metric not in metrics}
+    shown = [[cell.replace("; ", "\n") for i, cell in enumerate(row) if i not in hidden] for row in (heads, *rows)]
+    data = _with_identifiers(rows, summary)
+    if not download:
+        return html.table(shown[0], shown[1:], emphasised=ALL_STRUCTURES)
+    kept = [[cell for i, cell in enumerate(row) if i not in hidden] for row in data]
+    return html.table(shown[0], shown[1:], emphasised=ALL_STRUCTURES, download=download, data=kept)
 
 
 def _comparison(content: ReportContent) -> Iterator[str]:
     if content.warnings:
         yield html.bullets(content.warnings)
     for title, table in content.tables:
-        rendered = html.grouped_table(table) + html.paragraph(table.caption, "note")
-        is_first = table.name in ("table_1", "table_2")
-        yield html.heading(title, 3) + rendered if is_first else html.details(title, rendered)
-    for picture in content.figures:
-        yield html.figure([picture], picture.description)
+        rendered = html.heading(title, 3) + html_table(table) + html.paragraph(table.caption, "note")
+        yield html.screen_only(rendered) if table.name.startswith("tests_") else rendered
+    if content.figures:
+        yield html.pairwise(html.figure([picture], picture.description) for picture in content.figures)
 
 
 def _score_row(score: Score) -> list[str]:
@@ -201,48 +220,66 @@ def _ranking_rule(several_models: bool) -> str:
     return RANKING_RULE.format(models=" and models" if several_models else "")
 
 
-def _viewed_cases(examples: ExampleCases, several_models: bool, review_command: str) -> Iterator[str]:
+def _viewed_cases(
+    examples: ExampleCases, viewers: CaseViewers, several_models: bool, review_command: str
+) -> Iterator[str]:
     yield html.paragraph(
         f"Best, median and worst case by {_ranking_rule(several_models)}. Move through the slices with the sliders, "
-        "the arrow keys or the mouse wheel. Slices are at least 1 mm (axial) or 3 mm apart and are compressed for this "
-        "page. The window has level 40 HU and width 400 HU; z, y and x are patient coordinates (LPS).",
+        "the arrow keys or the mouse wheel. A click into a plane moves the other two to the same point. Slices are at "
+        "least 1 mm (axial) or 3 mm apart and are compressed for this page. At first, the window has level 40 HU and "
+        "width 400 HU; z, y and x are patient coordinates (LPS).",
         "note",
     )
     if review_command:
         yield html.paragraph(
-            f"To go through every case in three planes, with the truth next to the prediction: {review_command}", "note"
+            "To go through every case in three planes, with the reference next to the prediction: " + review_command,
+            "note",
         )
+    yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
     for number, case in enumerate(examples.viewed):
         legend = "" if number else HATCH_LEGEND
-        yield html.keep_together(
-            html.heading(case.title, 3), html.paragraph(case.caption), legend, viewer(case, f"case{number}")
-        )
+        parts = html.heading(case.title, 3), html.paragraph(case.caption), legend, viewer(case, f"case{number}")
+        is_printed = number > 0 or not several_models
+        yield html.keep_together(*parts) if is_printed else html.screen_only(*parts)
+    if viewers.inside or viewers.links:
+        others = len(viewers.inside) + len(viewers.links)
+        yield html.details(f"All other cases ({others})", viewer_list(viewers))
 
 
-def _errors(examples: ExampleCases, several_models: bool) -> Iterator[str]:
+def _slices(examples: ExampleCases, several_models: bool) -> Iterator[str]:
+    over_models = ", summed over the models" if several_models else ""
     yield html.paragraph(
-        "Over-segmentation: in the prediction, not in the truth. Under-segmentation: in the truth, not in the "
-        f"prediction. Each picture is the axial slice with the most wrong voxels"
-        f"{', summed over the models' if several_models else ''}. Cases: best, median and worst by "
-        f"{_ranking_rule(several_models)}.",
+        "Over-segmentation: in the prediction, not in the reference. Under-segmentation: in the reference, not in the "
+        "prediction. Typical slice: the one whose DSC is nearest to that of its case. It is among those with the most "
+        "structures and at least half of the reference's largest area. Worst slice: the one with the most wrong "
+        f"voxels{over_models}. Cases: best, median and worst by {_ranking_rule(several_models)}.",
         "note",
     )
     yield HATCH_LEGEND
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
-    for number, row in enumerate(examples.cases):
-        yield html.keep_together(
-            html.heading(row.title, 3), html.paragraph(row.caption), panels(row.panels, f"errors{number}")
+    cases = (
+        html.keep_together(
+            html.heading(row.title, 3),
+            html.paragraph(row.caption) if row.caption else "",
+            panels(row.panels, f"slices{number}"),
         )
+        for number, row in enumerate(examples.cases)
+    )
+    yield html.many_panels(cases) if several_models else html.pairwise(cases)
     yield html.heading("Each structure", 3)
+    shown = "Median and worst case" if several_models else "Best, median and worst case"
     yield html.paragraph(
-        "Best, median and worst case of each structure by its DSC"
+        f"{shown} of each structure by its DSC"
         f"{', averaged over the models' if several_models else ''}; a missed or false structure counts as 0. Filled: "
-        "truth. Line: prediction. All values are in the table of every case and structure.",
+        "reference. Line: prediction. All values are in the table of every case and structure.",
         "note",
     )
-    for number, row in enumerate(examples.structures):
-        width = len(examples.viewed[0].models) if several_models else len(row.panels)
-        yield _structure_row(row, width, f"structure{number}")
+    models = len(examples.viewed[0].models)
+    structures = (
+        _structure_row(row, 2 * models if several_models else len(row.panels), f"structure{number}")
+        for number, row in enumerate(examples.structures)
+    )
+    yield html.many_panels(structures) if several_models else html.pairwise(structures)
 
 
 def _structure_row(row: PanelRow, width: int, key: str) -> str:
@@ -254,14 +291,16 @@ def _structure_row(row: PanelRow, width: int, key: str) -> str:
 
 def _subgroups(content: ReportContent) -> Iterator[str]:
     yield html.paragraph(
-        "Mean ± SD over the cases of a group. The bladder volume is that of the truth; the groups are its tertiles. "
-        f"{METAL_RULE} Groups are small and not randomised: a difference between them raises a question and doesn't "
-        "answer it.",
+        "Mean ± SD over the cases of a group. The bladder volume is that of the reference; the groups are its "
+        f"tertiles. {METAL_RULE} Groups are small and not randomised: a difference between them raises a question and "
+        "doesn't answer it.",
         "note",
     )
-    for by in dict.fromkeys(content.results[0].subgroups["by"]):
-        yield html.heading(f"By {by}", 3)
-        yield _subgroup_table(content, by)
+    for by, grouped in content.results[0].subgroups.groupby("by", sort=False):
+        if grouped["group"].nunique() > 1:
+            yield html.screen_only(html.heading(f"By {by}", 3), _subgroup_table(content, str(by)))
+        else:
+            yield html.paragraph(f"By {by}: all cases are in one group, {grouped['group'].iloc[0]}.", "note")
     for model in content.results:
         rows = [
             [*map(str, key), *row]
@@ -288,7 +327,7 @@ def _subgroup_table(content: ReportContent, by: str) -> str:
         numbered += [
             (number, [row[0], *([model.name] if several else []), *row[1:]]) for number, row in enumerate(rows)
         ]
-    heads = [by, *(["model"] if several else []), *(f"{column}, DSC" for column in columns[1:-2]), *columns[-2:]]
+    heads = [by, *(["model"] if several else []), *columns[1:5], *(f"{column}, DSC" for column in columns[5:])]
     rows = [row for _, row in sorted(numbered, key=lambda pair: pair[0])]
     return html.table(heads, rows, numbers=slice(2 if several else 1, None))
 
@@ -299,8 +338,8 @@ def _fractions(content: ReportContent) -> Iterator[str]:
     yield html.paragraph(
         "For each patient with several fractions: the spread of DSC over the fractions, and the drift of volume and "
         "centroid. A drift is the slope of a least-squares line. Organs move and fill by themselves; if the drift of "
-        "the prediction differs from that of the truth, the model is the cause. Centroids are relative to the centroid "
-        f"of {reference} in the truth of the same fraction.",
+        "the prediction differs from that of the reference, the model is the cause. Centroids are relative to the "
+        f"centroid of {reference} in the reference of the same fraction.",
         "note",
     )
     for model in content.results:
@@ -323,15 +362,16 @@ def _fractions(content: ReportContent) -> Iterator[str]:
 
 def _consistency_summary(content: ReportContent, model: ModelResults) -> str:
     """Return one row per structure, with means over patients."""
-    heads = ["structure", "patients", "mean SD of DSC within a patient", "largest SD of DSC within a patient"]
-    heads += ["volume drift, |prediction − truth|, mean (cm³ per fraction)"]
-    heads += ["centroid drift, |prediction − truth|, mean (mm per fraction)"]
-    rows = []
+    heads = ["structure", *MISSING, "patients", "mean SD of DSC within a patient", "largest SD of DSC within a patient"]
+    heads += ["volume drift, |prediction − reference|, mean (cm³ per fraction)"]
+    heads += ["centroid drift, |prediction − reference|, mean (mm per fraction)"]
+    rows, counts = [], {row["structure"]: row for row in model.evaluation.summary.to_dict("records")}
     for structure, group in model.fraction_consistency.groupby("structure", sort=False):
         volume_drift = (group["prediction_cm3_drift"] - group["truth_cm3_drift"]).abs().mean()
         drifts = volume_drift, group["apart_mm_drift"].mean()
         spread = _value(group["dsc_sd"].mean(), 3), _value(group["dsc_sd"].max(), 3)
-        rows.append([str(structure), str(len(group)), *spread, *(_value(drift, 2) for drift in drifts)])
+        missing = [str(int(counts[structure][name])) for name in MISSING]
+        rows.append([str(structure), *missing, str(len(group)), *spread, *(_value(drift, 2) for drift in drifts)])
     shown = _with_names(rows, 0, content.names)
     return html.table(heads, shown, download=_file("consistency_by_structure", model, content), data=rows)
 
@@ -426,11 +466,14 @@ def _overlays(overlays: Sequence[CaseOverlay]) -> Iterator[str]:
         yield html.figure(overlay.panels, overlay.caption)
 
 
-def _cohort(table: pd.DataFrame, pictures: Sequence[Picture], notes: Sequence[str]) -> Iterator[str]:
+def _cohort(
+    table: pd.DataFrame, pictures: Sequence[Picture], notes: Sequence[str], *, several_models: bool
+) -> Iterator[str]:
     rows = ([str(value) for value in row] for row in table.to_numpy())
     yield html.table([str(name) for name in table.columns], rows, numbers=slice(2, None))
     if pictures:
-        yield html.figure(pictures, "")
+        rendered = html.figure(pictures, "")
+        yield html.screen_only(rendered) if several_models else rendered
     if notes:
         yield html.bullets(notes)
 

@@ -10,10 +10,14 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.networks.transfer import TransferReport
 from gynbtnet.pictures.picture import Picture, render_picture
 from gynbtnet.runtime.json_files import read_json
+from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.flat_settings import read_flat_settings
 
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
 """Columns of a log whose first and last value are reported, and their names in the report."""
+
+_PARTS = {"encoder": "the encoder", "all_but_heads": "the encoder and decoder without their heads"}
+"""Part of a network that is transferred."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +97,12 @@ def _transfer(path: Path) -> str | None:
     report = read_json(
         TransferReport, path, "train the stage again, or delete this file to write the report without it"
     )
-    counts = f"{len(report.loaded)} loaded, {len(report.reshaped)} reshaped, {len(report.skipped)} skipped"
-    parts = report.parts.replace("_", " ")
-    share = f"{100 * report.share:.1f} % of the parameters"
+    part = _PARTS[report.parts]
+    copied = counted(len(report.loaded) + len(report.reshaped), "tensor")
+    adapted = f", {len(report.reshaped)} of them adapted to the input channels" if report.reshaped else ""
+    others = f" Not copied: {counted(len(report.skipped), 'tensor')} outside {part} or without a counterpart."
     channels = f" Input channels: {'; '.join(report.channels)}." if report.channels else ""
     return (
-        f"Started from the weights of the previous stage ({parts}): {share} transferred ({counts} tensors).{channels}"
+        f"Started from the weights of the previous stage: {100 * report.share:.1f} % of the parameters of {part} were "
+        f"copied ({copied}{adapted}).{others if report.skipped else ''}{channels}"
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
@@ -74,6 +75,7 @@ def _curve_figure(log: pd.DataFrame, title: str, columns: list[str], names: Stru
         axes.plot(points["epoch"], points[column], marker="o" if len(points) == 1 else "", **style)
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)
     if len(columns) > 1:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from gynbtnet.evaluation.calibration.triage import Triage, triage_cells, triage_sentence
-from gynbtnet.evaluation.reports import html_elements as html
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.pages import html_elements as html
 
 RANKED = (
     "Cases are ranked by the lowest predicted DSC of their structures; a structure that was not found counts as 0. "

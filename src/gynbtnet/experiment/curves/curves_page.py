@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from gynbtnet.evaluation.reports.html_page import RESEARCH_USE, SYNTHETIC
 from gynbtnet.evaluation.statistics.permutation import smallest_p
 from gynbtnet.experiment.curves.curve_figures import budget_figure, patients_figure
 from gynbtnet.experiment.curves.differences import (
@@ -22,6 +21,7 @@ from gynbtnet.experiment.curves.findings import LIMITS, amount, findings, missin
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.setup import CurvesSetup, read_setup
+from gynbtnet.pages.page_frame import RESEARCH_USE, SYNTHETIC
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted, enumeration

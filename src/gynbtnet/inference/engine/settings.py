@@ -60,7 +60,7 @@ class PredictionSettings(Settings):
         description="Contour files: rtstruct, seg, nifti (a label map; masks if structures overlap), slicer (for 3D "
         "Slicer). null: nifti, and rtstruct for a DICOM scan.",
     )
-    preview: bool = Field(True, description="Write a picture of the contours on the scan.")
+    preview: bool = Field(True, description="Write a picture and a page of the contours on the scan.")
 
     def to_evaluate(self, *, is_dicom: bool) -> "PredictionSettings":
         """Return the settings with the label map among the outputs, because evaluation reads it.

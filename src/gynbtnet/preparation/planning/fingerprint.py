@@ -52,6 +52,7 @@ class Fingerprint:
         volumes: volumes of the structures that at least two patients have.
         overlaps: shares of structures that others also have.
         combinations: combinations of structures that share voxels.
+        is_synthetic: whether any scan is synthetic.
     """
 
     channels: tuple[str, ...]
@@ -62,6 +63,7 @@ class Fingerprint:
     volumes: tuple[StructureVolume, ...] = ()
     overlaps: tuple[StructureOverlap, ...] = ()
     combinations: tuple[tuple[str, ...], ...] = ()
+    is_synthetic: bool = False
 
     def save(self, folder: Path) -> None:
         """Write ``dataset_fingerprint.json`` to ``folder`` atomically."""
@@ -76,6 +78,7 @@ class Fingerprint:
             "structure_volumes": [asdict(volume) for volume in self.volumes],
             "structure_overlaps": [asdict(overlap) for overlap in self.overlaps],
             "structure_combinations": self.combinations,
+            "is_synthetic": self.is_synthetic,
         }
         write_json(content, Path(folder) / FINGERPRINT)
 
@@ -101,6 +104,7 @@ class Fingerprint:
                 volumes=_VOLUMES.validate_python(content.get("structure_volumes", ())),
                 overlaps=_OVERLAPS.validate_python(content.get("structure_overlaps", ())),
                 combinations=_COMBINATIONS.validate_python(content.get("structure_combinations", ())),
+                is_synthetic=content.get("is_synthetic") is True,
             )
             if not len(fingerprint.spacings) == len(fingerprint.shapes) > 0:
                 raise ValueError(f"{len(fingerprint.spacings)} spacings and {len(fingerprint.shapes)} shapes")
@@ -138,6 +142,7 @@ def take_fingerprint(cohort: Cohort, *, intensities: bool = True, jobs: int = 1)
         volumes=structure_volumes(cohort),
         overlaps=found.overlaps,
         combinations=found.combinations,
+        is_synthetic=cohort.synthetic,
     )
 
 

@@ -9,7 +9,7 @@ from gynbtnet.preparation.planning.fingerprint import Fingerprint, take_fingerpr
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.memory_estimate import training_bytes
 from gynbtnet.preparation.planning.patch_and_batch import patch_and_batch
-from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.preparation.planning.plan import CT, SYNTHETIC_NOTE, Plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.preparation.planning.structure_overlaps import CohortOverlaps, choose_regions
 from gynbtnet.preparation.planning.target_spacing import shape_at, target_spacing
@@ -56,6 +56,8 @@ def make_plan(source: Cohort | Fingerprint, settings: PlanSettings, *, jobs: int
     if patch is None or batch is None:
         patch, batch, note = _for_memory(source, settings, spacing, outputs=len(source.structures) + (regions is None))
         notes += note
+    if source.is_synthetic:
+        notes += (SYNTHETIC_NOTE,)
     return Plan(
         structures=source.structures,
         spacing=spacing,

@@ -29,6 +29,8 @@ from gynbtnet.runtime.array_types import Triple
 
 CT = "ct"
 """Name of a channel with values in HU, in upper or lower case; nnU-Net uses the same name."""
+SYNTHETIC_NOTE = "The training data are synthetic: no patient was scanned."
+"""Note of a plan that was made from synthetic scans; a model carries it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,11 @@ class Plan:
         if self.regions is not None and self.regions.structures != self.structures:
             raise ValueError(f"regions are those of {self.regions.structures}, not of {self.structures}")
         check_nesting(self.nesting, self.structures, overlapping=self.overlapping)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """True if the plan was made from synthetic scans, so that a model with it was trained on them."""
+        return SYNTHETIC_NOTE in self.notes
 
     @property
     def overlapping(self) -> bool:

@@ -87,7 +87,7 @@ class SegmentationObjective:
             predictions.append(
                 _masks_of_labels(predicted[z]) if self.regions is None else _masks_with_voxels(predicted[:, z])
             )
-        return contour_rows(scans, truths, predictions, len(self.structures))
+        return contour_rows(scans, truths, predictions, self.structures)
 
     def _predict(self, patch: Batch) -> Tensor:
         logits = self.network(patch["image"])

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Polygon
 from PIL import Image
 
-from gynbtnet.evaluation.reports.slice_stack import UNITS_PER_MM, slice_stack
 from gynbtnet.imaging import Geometry, Segmentation, Volume
+from gynbtnet.pages.slice_stack import UNITS_PER_MM, slice_stack
 
 GEOMETRY = Geometry((8, 20, 30), (3.0, 2.0, 1.0), (-15.0, -20.0, 100.0))
 

@@ -1,13 +1,14 @@
 """Slices of a scan as small pictures, and contours on them as SVG paths, for report pages.
 
-A slice is a WebP picture in the soft-tissue window, at 0.9 mm per pixel, or at the scan's own spacing if that is
-coarser. Contours are SVG path data in quarters of a millimetre from the picture's top left corner, with a point every
-1.5 mm. They are for viewing only: metrics are computed from the voxels.
+A slice is a WebP picture at 0.9 mm per pixel, or at the scan's own spacing if that is coarser. Its grey values are a
+window of soft tissue, or :data:`WIDE_HU`, from which the viewer makes any window. Contours are SVG path data in
+quarters of a millimetre from the picture's top left corner, with a point every 1.5 mm. They are for viewing only:
+metrics are computed from the voxels.
 """
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import SOFT_TISSUE_HU
 from gynbtnet.pictures.planes import PlaneName
+from gynbtnet.runtime.array_types import Mask
 
 UNITS_PER_MM = 4
 """Path units per millimetre."""
@@ -27,13 +29,17 @@ FINEST_MM = 0.9
 LEAST_SLICE_DISTANCE_MM: Mapping[PlaneName, float] = {"axial": 1.0, "coronal": 3.0, "sagittal": 3.0}
 """Smallest distance between slices; of slices that are closer, some are left out."""
 QUALITY = 40
+WIDE_QUALITY = 60
+"""Quality of pictures whose contrast the viewer raises."""
+WIDE_HU, WIDE_GREY = (-1000.0, -200.0, 300.0, 3000.0), (0.0, 20.0, 195.0, 255.0)
+"""Grey value of a wide picture by HU, linear between these points: fine for soft tissue, coarse for air and metal."""
 _POINT_MM = 1.5
 _FEWEST_POINTS = 8
 _AXES: Mapping[PlaneName, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Axes of an anatomical volume (z, y, x) that count the slices, run down and run across a picture."""
 
 ContourPaths = Mapping[str, Mapping[str, tuple[str, ...]]]
-"""SVG path data by segmentation (truth or model), by structure, by slice; empty text if there is no contour."""
+"""SVG path data by segmentation (reference or model), by structure, by slice; empty text if there is no contour."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,9 @@ class SliceStack:
         height: height of a picture in mm.
         outlines: contours by segmentation and structure.
         first: index of the slice that is shown first.
+        depths_mm: distance of each slice's centre from the feet, the anterior or the right face of the volume, mm.
+        is_wide: whether the grey values are those of ``WIDE_HU``; otherwise they are a window of soft tissue.
+        isodoses: lines of equal dose by level, as SVG path data of each slice; empty without a dose.
     """
 
     plane: PlaneName
@@ -57,6 +66,9 @@ class SliceStack:
     height: float
     outlines: ContourPaths
     first: int
+    depths_mm: tuple[float, ...]
+    is_wide: bool = False
+    isodoses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def slice_stack(
@@ -65,15 +77,20 @@ def slice_stack(
     plane: PlaneName,
     middle: float,
     indices: slice | None = None,
+    *,
+    is_wide: bool = False,
+    isodoses: Mapping[str, Mask] | None = None,
 ) -> SliceStack:
     """Return the slices of a plane with their contours.
 
     Args:
         image: the scan in HU, in anatomical axes (:func:`gynbtnet.pictures.planes.as_displayed`).
-        segmentations: segmentations on the grid of ``image``, by name (truth or model).
+        segmentations: segmentations on the grid of ``image``, by name (reference or model).
         plane: axial, coronal or sagittal.
         middle: index along the plane's axis of the slice to show first.
         indices: indices along the plane's axis to include; None: all that are ``LEAST_SLICE_DISTANCE_MM`` apart.
+        is_wide: keep the whole range of HU, for a viewer with several windows.
+        isodoses: voxels with at least a dose, by the name of the level, on the grid of ``image``.
     """
     order = _AXES[plane]
     spacing = [image.geometry.spacing[axis] for axis in order]
@@ -87,7 +104,7 @@ def slice_stack(
     world = image.geometry.to_world(np.eye(3)[order[0]] * included[:, None])
     return SliceStack(
         plane=plane,
-        images=tuple(_webp(hu, size) for hu in array),
+        images=tuple(_webp(hu, size, is_wide=is_wide) for hu in array),
         positions_mm=tuple(float(position) for position in world[:, 2 - order[0]]),
         width=columns * spacing[2],
         height=rows * spacing[1],
@@ -99,6 +116,9 @@ def slice_stack(
             for name, segmentation in segmentations.items()
         },
         first=int(np.abs(included - middle).argmin()),
+        depths_mm=tuple(((included + 0.5) * spacing[0]).tolist()),
+        is_wide=is_wide,
+        isodoses={level: _paths(_slices(mask, plane, included), grid) for level, mask in (isodoses or {}).items()},
     )
 
 
@@ -108,14 +128,14 @@ def _slices(array: npt.NDArray[Any], plane: PlaneName, indices: npt.NDArray[np.i
     return slices if plane == "axial" else slices[:, ::-1]
 
 
-def _webp(hu: npt.NDArray[Any], size: tuple[int, int]) -> bytes:
-    low, high = SOFT_TISSUE_HU
-    grey = np.clip((hu.astype(np.float32) - low) * (255 / (high - low)), 0, 255).astype(np.uint8)
+def _webp(hu: npt.NDArray[Any], size: tuple[int, int], *, is_wide: bool) -> bytes:
+    points, greys = (WIDE_HU, WIDE_GREY) if is_wide else (SOFT_TISSUE_HU, (0.0, 255.0))
+    grey = np.interp(hu, points, greys).astype(np.uint8)
     picture = Image.fromarray(grey)
     if picture.size != size:
         picture = picture.resize(size, Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
-    picture.save(buffer, format="WEBP", quality=QUALITY, method=4)
+    picture.save(buffer, format="WEBP", quality=WIDE_QUALITY if is_wide else QUALITY, method=4)
     return buffer.getvalue()
 
 
