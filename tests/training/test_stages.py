@@ -296,7 +296,10 @@ def test_a_run_folder_is_complete_in_itself(whole_run: Path) -> None:
     assert (whole_run / "pictures" / "epoch_0003.png").stat().st_size > 1000
     board = EventAccumulator(str(whole_run / "tensorboard"))
     board.Reload()
-    losses = [event.value for event in board.Scalars("loss")]
+    losses = [event.value for event in board.Scalars("training/loss")]
+    assert {tag.split("/")[0] for tag in board.Tags()["scalars"]} == {"training", "validation"}
+    assert board.Tags()["images"] == ["validation/patches"]
+    assert b"learning_rate" in board.Tensors("settings/text_summary")[0].tensor_proto.string_val[0]
     assert losses == pytest.approx([float(row["loss"]) for row in rows(whole_run)], rel=1e-5)
 
 
