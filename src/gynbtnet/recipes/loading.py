@@ -54,7 +54,7 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     values = read_yaml(path)
     if "settings" in values and "name" not in values:
         raise BadInput(
-            f"{path} has the settings of one training run, which are no recipe. Give the recipe of its experiment, the "
+            f"{path} has the settings of one training run, not a recipe. Give the recipe of its experiment, the "
             "recipe.yaml next to split.json, or a shipped recipe with --set."
         )
     return with_aliases(with_changes(values, changes, path), path)
