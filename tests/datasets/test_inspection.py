@@ -40,7 +40,7 @@ def clinic(tmp_path: Path) -> Path:
     labels = np.zeros(GRID.shape, np.uint8)
     labels[2:5, 4:12, 4:12], labels[3:6, 14:20, 6:12] = 1, 2
     contours = Segmentation(Volume(labels, ct.volume.geometry), ("hr_ctv", "Sandbag"))
-    options: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "0"}
+    options: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "0", "automatic": False}
     write_rtstruct(contours, ct, folder / "RS.dcm", label="test", **options)
     write_seg(contours, ct, folder / "SEG.dcm", **options)
     write_rtdose(Volume(np.full((3, 3, 3), 7.0), Geometry((3, 3, 3))), ct, folder / "RD.dcm", description="test")
@@ -104,3 +104,15 @@ def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     with pytest.raises(BadInput, match="contains no DICOM and no image file"):
         inspect_folder(tmp_path, NAMES)
+
+
+def test_predictions_are_reported_and_do_not_make_a_persons_contours_ambiguous(clinic: Path) -> None:
+    header = pydicom.dcmread(clinic / "RS.dcm")
+    header.SOPInstanceUID = pydicom.uid.generate_uid()
+    for roi in header.StructureSetROISequence:
+        roi.ROIGenerationAlgorithm = "AUTOMATIC"
+    header.save_as(clinic / "predicted.dcm")
+    items = by_path(inspect_folder(clinic, NAMES))
+    assert "GynBTNet predicted these contours, and nobody has approved them." in items["predicted.dcm"][2]
+    assert "predicted" not in items["RS.dcm"][2]
+    assert (items["RS.dcm"][3], items["predicted.dcm"][3]) == ("", "")

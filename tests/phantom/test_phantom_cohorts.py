@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from gynbtnet.datasets import detect_layout, ingest
 from gynbtnet.imaging import StructureNames, find_series, read_ct_series, read_rtdose, read_rtstruct, read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
@@ -75,6 +76,21 @@ def test_the_same_as_nifti(tmp_path: Path) -> None:
     assert np.array_equal(read_volume(folder / "ct.nii.gz").array, made.scan.array)
     assert np.array_equal(read_volume(folder / "labels.nii.gz").array, made.structures.labels.array)
     assert {descrip(path) for path in folder.iterdir()} == {"SYNTHETIC PHANTOM"}
+
+
+def test_nifti_is_an_nnunet_dataset_with_its_patients(tmp_path: Path) -> None:
+    layout = {"spacing": SPACING, "matrix": MATRIX, "file_format": "nifti"}
+    write_brachytherapy(tmp_path / "raw", patients=2, fractions=2, **layout)  # type: ignore[arg-type]
+    assert detect_layout(tmp_path / "raw") == "nnunet"
+    cohort = ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet", structures=STRUCTURES).cohort
+    assert [(case.id, case.patient, case.fraction) for case in cohort.cases] == [
+        (f"PHANTOM-{patient:03d}_f{fraction}", f"PHANTOM-{patient:03d}", fraction)
+        for patient in (1, 2)
+        for fraction in (1, 2)
+    ]
+    assert cohort.synthetic
+    made = phantom_case(0, 1, 1, pelvic_geometry(SPACING, MATRIX))
+    assert np.array_equal(read_volume(cohort.cases[3].labels).array, made.structures.labels.array)
 
 
 def test_organs_are_written_in_totalsegmentators_layout(tmp_path: Path) -> None:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gynbtnet.datasets import load_split
+from gynbtnet.experiment import finetune_alone
 from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.nnunet_preprocessed import import_nnunet
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import VOXELS, PreparedCohort
+from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import BadInput, ScansFailed
 from gynbtnet.training import SegmentationSettings, finetune
 
@@ -157,6 +161,29 @@ def test_we_train_on_scans_that_nnunet_prepared(by_nnunet: Path, tmp_path: Path)
     settings = SegmentationSettings(epochs=1, steps_per_epoch=2, workers=0, accelerator="cpu", validation_patches=1)
     run = finetune(imported, settings, tmp_path / "run", training_ids=ids[:3], validation_ids=ids[3:])
     assert (run / "weights_last.safetensors").is_file()
+
+
+def test_scans_that_nnunet_prepared_train_by_their_own_plan_and_nnunets_folds(by_nnunet: Path, tmp_path: Path) -> None:
+    """A recipe with other plan settings changes nothing, and splits_final.json names the cases."""
+    imported = import_nnunet(by_nnunet, PLAN, tmp_path / "imported")
+    assert imported.imported and not PreparedCohort.open(tmp_path / "ours").imported
+    ids = [case.id for case in imported.cases]
+    folds = [{"train": ids[2:], "val": ids[:2]}, {"train": ids[:2], "val": ids[2:]}]
+    (tmp_path / "splits_final.json").write_text(json.dumps(folds))
+    split = load_split(tmp_path / "splits_final.json", PreparedCohort.open(tmp_path / "imported").as_cohort())
+    assert split.folds == (tuple(sorted(ids[:2])), tuple(sorted(ids[2:])))
+    steps = "epochs: 1, steps_per_epoch: 1, validation_patches: 1, workers: 0"
+    (tmp_path / "recipe.yaml").write_text(
+        "name: other\nstructures: [hr_ctv]\n"
+        "task: {plan: {preset: XS, spacing: [9, 9, 9], patch_size: [16, 32, 32], batch_size: 1}, training: {"
+        + steps
+        + "}}\n"
+    )
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    run = finetune_alone(imported, recipe, "task", split, None, tmp_path / "run")
+    assert load_plan(run).spacing == PLAN.spacing
+    with pytest.raises(BadInput, match=r"The recipe has structures = "):
+        finetune_alone(PreparedCohort.open(tmp_path / "ours"), recipe, "task", split, None, tmp_path / "other")
 
 
 def test_unsuitable_datasets_are_refused_and_nothing_is_unpickled(by_nnunet: Path, tmp_path: Path) -> None:

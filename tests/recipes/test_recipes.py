@@ -130,6 +130,12 @@ def test_a_damaged_recipe(tmp_path: Path, text: str, words: str) -> None:
         load_recipe(tmp_path / "recipe.yaml")
 
 
+def test_the_settings_of_a_run_are_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("objective: segmentation\nsettings: {epochs: 3}\n")
+    with pytest.raises(BadInput, match="has the settings of one training run, not a recipe"):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
 def test_a_stage_that_is_left_out() -> None:
     with pytest.raises(BadInput, match="no supervised stage"):
         load_recipe("demo", ["supervised=null"]).stage("supervised")

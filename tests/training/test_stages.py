@@ -83,6 +83,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     whole_run: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
     crops: int,
     epochs_kept: int,
 ) -> None:
@@ -92,6 +93,11 @@ def test_an_interrupted_run_ends_with_the_same_weights(
             train(prepared, tmp_path / "run")
     assert len(rows(tmp_path / "run")) == epochs_kept
     train(prepared, tmp_path / "run", workers=1)
+    printed = " ".join(capfd.readouterr().err.split())
+    assert (f"resumed after epoch {epochs_kept}/3; checkpoints are in {tmp_path / 'run' / 'state'}" in printed) == (
+        epochs_kept > 0
+    )
+    assert "epoch 3/3, loss" in printed
     for name in ("weights_last.safetensors", "weights_best.safetensors", "state/epoch_000003/optimizer.safetensors"):
         assert (tmp_path / "run" / name).read_bytes() == (whole_run / name).read_bytes(), name
     timed = {"seconds", "cpu_seconds", "images_per_second", "data_wait_share", "memory_gb"}
@@ -296,7 +302,10 @@ def test_a_run_folder_is_complete_in_itself(whole_run: Path) -> None:
     assert (whole_run / "pictures" / "epoch_0003.png").stat().st_size > 1000
     board = EventAccumulator(str(whole_run / "tensorboard"))
     board.Reload()
-    losses = [event.value for event in board.Scalars("loss")]
+    losses = [event.value for event in board.Scalars("training/loss")]
+    assert {tag.split("/")[0] for tag in board.Tags()["scalars"]} == {"training", "validation"}
+    assert board.Tags()["images"] == ["validation/patches"]
+    assert b"learning_rate" in board.Tensors("settings/text_summary")[0].tensor_proto.string_val[0]
     assert losses == pytest.approx([float(row["loss"]) for row in rows(whole_run)], rel=1e-5)
 
 
@@ -310,6 +319,13 @@ def test_another_recipe_is_refused(
     with pytest.raises(BadInput, match=f"was made with {named} ="):
         train(prepared, whole_run, **changes)
     assert contents(whole_run) == before
+
+
+def test_a_longer_run_is_refused_with_the_way_to_train_longer(prepared: PreparedCohort, whole_run: Path) -> None:
+    with pytest.raises(BadInput, match=rf"start a new run from its weights with --start {whole_run}"):
+        train(prepared, whole_run, epochs=4)
+    with pytest.raises(BadInput, match=r"another output folder\.$"):
+        train(prepared, whole_run, learning_rate=1e-4)
 
 
 def test_other_scans_and_another_plan_are_refused(prepared: PreparedCohort, whole_run: Path) -> None:

@@ -12,7 +12,6 @@ from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
     Aliases,
     AllowOverlap,
-    CohortFolder,
     GantryTilt,
     Jobs,
     MissingSlices,
@@ -212,7 +211,10 @@ def describe(
 
 @command("gynbtnet split demo/steps/cohorts/task --out demo/steps/split.json")
 def split(
-    cohort: CohortFolder,
+    cohort: Annotated[
+        Path,
+        typer.Argument(metavar="COHORT", help="Folder made by gynbtnet ingest, prepare or import-nnunet."),
+    ],
     out: Out,
     test: Annotated[str, typer.Option(help="Share (0.2) or number (5) of patients held out for the test.")] = "0.2",
     folds: Annotated[int, typer.Option(help="Number of cross-validation folds of the other patients.")] = 5,
@@ -226,15 +228,19 @@ def split(
 
     Known applicators are balanced over the parts. nnU-Net's splits_final.json is written to the same folder as --out.
     """
+    from gynbtnet.datasets.cohort import MANIFEST as COHORT
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.nnunet_folds import FOLDS, read_folds, write_folds
     from gynbtnet.datasets.split import split_patients
+    from gynbtnet.preparation.store import MANIFEST as PREPARED
+    from gynbtnet.preparation.store import PreparedCohort
 
     try:
         held_out = float(test) if "." in test else int(test)
     except ValueError as error:
         raise BadInput(f"--test is {test}; expected a share such as 0.2 or a number of patients such as 5.") from error
-    loaded = Cohort.load(cohort)
+    is_prepared = (cohort / PREPARED).is_file() and not (cohort / COHORT).is_file()
+    loaded = PreparedCohort.open(cohort).as_cohort() if is_prepared else Cohort.load(cohort)
     made = read_folds(take, loaded) if take else split_patients(loaded, held_out, folds, seed)
     made.save(out)
     write_folds(made, loaded, out.with_name(FOLDS))

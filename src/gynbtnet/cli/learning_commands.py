@@ -226,8 +226,10 @@ def _cross_validate(
     prepared: "PreparedCohort", recipe: "Recipe", cohort: Path, split: Path, start: Path | None, out: Path, jobs: int
 ) -> None:
     """Train and score every fold, calibrate the predicted DSC, and write the report page."""
+    from gynbtnet.cli.metric_tables import print_metrics
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.metrics.score_table import SHOWN_METRICS, scoring_note
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
     from gynbtnet.experiment.cross_validation import CrossValidation, calibrate_from_folds, crossvalidate
     from gynbtnet.imaging.structure_names import StructureNames
@@ -238,8 +240,9 @@ def _cross_validate(
     validated = patients.of_patients(patient for fold in folds.folds for patient in fold)
     names = StructureNames.load(recipe.aliases)
     page = report_evaluation(validated, folders.predictions, evaluation, folders.evaluation, names)
-    console.print((folders.evaluation / "summary.md").read_text())
-    console.print(f"The page is {page}")
+    print_metrics(evaluation.summary, SHOWN_METRICS)
+    console.print(scoring_note(evaluation.settings))
+    console.print(f"All metrics are in {folders.evaluation / 'summary.md'}. The report is {page}")
 
 
 def _without_test(folder: Path, split: Path | None) -> "Cohort":

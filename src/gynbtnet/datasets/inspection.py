@@ -12,6 +12,7 @@ from gynbtnet.imaging.dicom.damaged_files import DamagedFile
 from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import ReferencedSeries, referenced_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
+from gynbtnet.imaging.dicom.rt.rtstruct_origin import is_unreviewed_prediction
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
@@ -32,6 +33,7 @@ from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
 _AMBIGUOUS = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
+_PREDICTED = "GynBTNet predicted these contours, and nobody has approved them."
 
 MAX_VIEWS = 6
 """Number of scans that are shown; more would be too small to see."""
@@ -192,17 +194,28 @@ def _inspect_ct(
         for rtstruct in rtstructs
         if series.series_uid in {referenced.series_uid for referenced in _referenced_series(rtstruct)}
     }
+    predicted = {rtstruct for rtstruct in rtstructs if _is_prediction(rtstruct)}
+    by_person = referring - predicted or referring
     rtstruct_items = []
     for rtstruct in rtstructs:
-        problem = _AMBIGUOUS if len(referring) > 1 and rtstruct in referring else ""
+        problem = _AMBIGUOUS if len(by_person) > 1 and rtstruct in by_person else ""
         notes: tuple[str, ...] = ()
         try:
             contours, notes = _read_contours(rtstruct, ct, names)
         except Exception as error:
             problem = failure_reason(error)
         rtstruct_item = _inspect_rtstruct(rtstruct, patient, folder, names, problem)
-        rtstruct_items.append(replace(rtstruct_item, contents=_joined(rtstruct_item.contents, *notes)))
+        origin = (_PREDICTED,) if rtstruct in predicted else ()
+        rtstruct_items.append(replace(rtstruct_item, contents=_joined(rtstruct_item.contents, *origin, *notes)))
     return item, rtstruct_items, make_view(ct.volume, contours)
+
+
+def _is_prediction(rtstruct: Path) -> bool:
+    """Return True for a prediction that nobody has approved; False if the file can't be read."""
+    try:
+        return is_unreviewed_prediction(rtstruct)
+    except BadInput:
+        return False
 
 
 def _referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:

@@ -31,6 +31,9 @@ def load_split(path: Path, cohort: Cohort) -> Split:
         path: either file.
         cohort: the cohort that is split.
 
+    Returns:
+        The split by patients.
+
     Raises:
         BadInput: If the file is neither, or is of another cohort.
     """

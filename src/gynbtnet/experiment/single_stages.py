@@ -153,7 +153,9 @@ def _task_patients(prepared: PreparedCohort, recipe: Recipe, split: Split | None
 
 
 def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures: tuple[str, ...] | None) -> None:
-    """Check that the plan of the prepared scans has the settings of the recipe."""
+    """Check that the plan of the prepared scans has the settings of the recipe; imported scans keep their own plan."""
+    if prepared.imported:
+        return
     if settings.ct_scaling is not None:
         intensities = zip(prepared.plan.channels, prepared.plan.intensities or (), strict=False)
         scaled = [intensity for channel, intensity in intensities if channel.casefold() == CT]

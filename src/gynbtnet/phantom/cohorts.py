@@ -12,7 +12,7 @@ from gynbtnet.phantom.anatomy.patient import Kind
 from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
-from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case, write_synthetic
+from gynbtnet.phantom.nifti_files import write_dataset_json, write_nifti_fraction, write_organ_case, write_synthetic
 from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
@@ -76,7 +76,8 @@ def write_brachytherapy(
         matrix: Voxels along (z, y, x).
         seed: Random seed; equal seeds give equal cohorts.
         realism: Population of the patients: "simple" for demonstrations, "clinical" for comparisons of models.
-        file_format: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
+        file_format: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti", which is also an nnU-Net
+            raw dataset unless structures overlap.
         nested: Contour also GTV-res and IR-CTV, and the whole uterus, so that structures overlap.
         jobs: Number of parallel processes; the voxels don't depend on it.
 
@@ -111,6 +112,8 @@ def write_brachytherapy(
         nested=nested,
     )
     map_scans(write, cases, name=_fraction_folder, title="Phantom: brachytherapy", jobs=jobs)
+    if file_format == "nifti" and not nested:
+        write_dataset_json(Path(out), STRUCTURES)
     return len(cases)
 
 

@@ -1,15 +1,18 @@
 """Phantom cases as NIfTI files, whose headers note that they are synthetic."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.imaging.files.volume_files import to_sitk
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.case import PhantomCase
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.json_files import write_json
 
 NOTE = "SYNTHETIC PHANTOM"
 
@@ -34,6 +37,33 @@ def write_nifti_fraction(case: PhantomCase, folder: Path) -> None:
         write_synthetic(case.structures.labels, folder / "labels.nii.gz")
     if case.dose is not None:
         write_synthetic(case.dose, folder / "dose.nii.gz")
+
+
+def write_dataset_json(folder: Path, structures: Sequence[str]) -> None:
+    """Write ``dataset.json``, by which nnU-Net and ``gynbtnet ingest --layout nnunet`` read the fractions in a folder.
+
+    It lists the files of each case, and its patient and fraction, which nnU-Net ignores.
+
+    Args:
+        folder: folder with ``<patient>/fraction-<number>``.
+        structures: names of the labels 1, 2, ….
+    """
+    fractions = sorted(folder.glob("*/fraction-*"), key=lambda path: (path.parent.name, int(path.name.split("-")[1])))
+    dataset = {}
+    for path in fractions:
+        patient, number = path.parent.name, int(path.name.split("-")[1])
+        base = path.relative_to(folder).as_posix()
+        files = {"images": [f"{base}/ct.nii.gz"], "label": f"{base}/labels.nii.gz"}
+        dataset[f"{patient}_f{number}"] = {**files, "patient": patient, "fraction": number}
+    content = {
+        "name": NOTE,
+        "channel_names": {"0": "CT"},
+        "labels": labels_by_name(structures),
+        "numTraining": len(dataset),
+        "file_ending": ".nii.gz",
+        "dataset": dataset,
+    }
+    write_json(content, folder / "dataset.json")
 
 
 def write_organ_case(case: PhantomCase, folder: Path) -> None:

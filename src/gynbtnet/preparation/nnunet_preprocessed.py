@@ -57,7 +57,7 @@ def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> Prepare
     cases = map_scans(import_case, ids, name=str, title="Importing", jobs=jobs)
     if plan.regions is not None:  # a mirrored patch needs the mirror images of all combinations
         plan = replace(plan, regions=plan.regions.with_combinations(plan.regions.combinations))
-    cohort = PreparedCohort(nnunet.name, tuple(cases), plan, out, synthetic=False)
+    cohort = PreparedCohort(nnunet.name, tuple(cases), plan, out, synthetic=False, imported=True)
     cohort.save()
     return cohort
 

@@ -9,6 +9,8 @@ import blosc2
 import numpy as np
 import numpy.typing as npt
 
+from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.regions import Regions
 from gynbtnet.preparation.nnunet_files import write_for_nnunet, write_nnunet_properties
@@ -186,6 +188,7 @@ class PreparedCohort:
         plan: plan of the preparation, also saved in the folder.
         folder: folder that contains all files.
         synthetic: whether the cohort's source states that no real patient was scanned.
+        imported: whether another program prepared the scans, so that a recipe can't change their plan.
     """
 
     name: str
@@ -193,6 +196,7 @@ class PreparedCohort:
     plan: Plan
     folder: Path
     synthetic: bool
+    imported: bool = False
 
     @property
     def structures(self) -> tuple[str, ...]:
@@ -204,6 +208,22 @@ class PreparedCohort:
         """All patients, each once, sorted."""
         return tuple(sorted({case.patient for case in self.cases}))
 
+    def as_cohort(self) -> Cohort:
+        """Return ids and patients of the cases as a cohort without files, which a split can be made of."""
+        cases = tuple(
+            Case(
+                case.patient,
+                1,
+                case.id,
+                tuple(Path(case.id) for _ in self.plan.channels),
+                None,
+                Source(),
+                case.geometry,
+            )
+            for case in self.cases
+        )
+        return Cohort(self.name, (), cases, self.folder, channels=self.plan.channels)
+
     def ids_of(self, patients: Collection[str]) -> set[str]:
         """Return the ids of these patients' cases; patients without a case here are ignored."""
         return {case.id for case in self.cases if case.patient in patients}
@@ -212,7 +232,7 @@ class PreparedCohort:
         """Write the plan, the further files that nnU-Net needs, and last the manifest; cases must exist already."""
         save_plan(self.plan, self.folder)
         write_for_nnunet(self.folder, [case.geometry for case in self.cases])
-        manifest = _Manifest(self.name, self.synthetic, tuple(case.id for case in self.cases))
+        manifest = _Manifest(self.name, self.synthetic, tuple(case.id for case in self.cases), self.imported)
         write_json(manifest, self.folder / MANIFEST)
 
     @classmethod
@@ -227,7 +247,7 @@ class PreparedCohort:
         if len(set(manifest.ids)) < len(manifest.ids):
             raise BadInput(f"{folder / MANIFEST} lists a case twice; {REMEDY}.")
         cases = tuple(read_prepared_case(folder, case_id) for case_id in manifest.ids)
-        return cls(manifest.name, cases, load_plan(folder), folder, manifest.synthetic)
+        return cls(manifest.name, cases, load_plan(folder), folder, manifest.synthetic, manifest.imported)
 
 
 def is_recorded(folder: Path, case_id: str) -> bool:
@@ -337,3 +357,4 @@ class _Manifest:
     name: str
     synthetic: bool
     ids: tuple[str, ...]
+    imported: bool = False

@@ -51,7 +51,13 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         ('smoke', 10)
     """
     path = recipe_path(name)
-    return with_aliases(with_changes(read_yaml(path), changes, path), path)
+    values = read_yaml(path)
+    if "settings" in values and "name" not in values:
+        raise BadInput(
+            f"{path} has the settings of one training run, not a recipe. Give the recipe of its experiment, the "
+            "recipe.yaml next to split.json, or a shipped recipe with --set."
+        )
+    return with_aliases(with_changes(values, changes, path), path)
 
 
 def load_run_recipe(path: Path) -> Recipe:

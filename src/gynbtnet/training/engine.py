@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from functools import partial
 from operator import attrgetter
+from pathlib import Path
 from typing import cast
 
 import psutil
@@ -19,7 +21,7 @@ from torch.optim import Optimizer
 from gynbtnet.runtime.errors import BadInput, Diverged, Paused
 from gynbtnet.runtime.measured_choice import MeasuredChoice
 from gynbtnet.runtime.phrases import counted
-from gynbtnet.runtime.progress import progress_bar, write_log_line
+from gynbtnet.runtime.progress import console, progress_bar, write_log_line
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.checkpoint import (
     Progress,
@@ -131,10 +133,14 @@ def _train(context: TrainingContext, progress: Progress) -> None:
     cost = CostMeter(fabric, context.clock, progress.used)
     used = context.used(context.steps_done(progress), progress.used)
     with (
-        RunLog(run.path, columns, progress.epoch) if fabric.is_global_zero else nullcontext() as log,
+        RunLog(run.path, columns, progress.epoch, training=_METRICS) if fabric.is_global_zero else nullcontext() as log,
         progress_bar(objective.title, math.ceil(context.length), int(used), steps_per_line=0) as advance,
         compiled_only_on_request(learner.form),
     ):
+        if progress.epoch and fabric.is_global_zero:
+            console.print(
+                f"{objective.title}: resumed after epoch {_position(context, progress)}; checkpoints are in {run.state}"
+            )
         while not progress.ended:
             with cost.running():
                 metrics = _train_epoch(context, learner, stream, progress, cost, advance)
@@ -158,7 +164,9 @@ def _train(context: TrainingContext, progress: Progress) -> None:
                 log.append(progress.epoch, metrics)
                 write_log_line(_log_line(context, progress, metrics))
             with learner.with_averages():
-                _save_picture(context, progress)
+                picture = _save_picture(context, progress)
+            if log is not None and picture is not None:
+                log.add_picture(progress.epoch, picture)
             _save_weights(context, learner, progress, out_of_time=out_of_time)
             if out_of_time and not progress.ended:
                 raise Paused(
@@ -320,11 +328,13 @@ def _judge(progress: Progress, score: float | None, context: TrainingContext) ->
 
 
 def _log_line(context: TrainingContext, progress: Progress, metrics: Mapping[str, float]) -> str:
-    """Describe an epoch for a log without a terminal: loss, first validation score if there is one, and seconds."""
+    """Describe an epoch for a log without a terminal: loss, first validation score, its seconds, and the time left."""
     objective = context.objective
     names = [name for name in ("loss", *objective.score_names[:1]) if name in metrics]
     values = ", ".join(f"{name} {metrics[name]:.3f}" for name in names)
-    return f"{objective.title}: epoch {_position(context, progress)}, {values}, {metrics['seconds']:.1f} s"
+    line = f"{objective.title}: epoch {_position(context, progress)}, {values}, {metrics['seconds']:.1f} s"
+    epochs_left = 0 if context.settings.budget or progress.ended else context.settings.epochs - progress.epoch
+    return f"{line}, left {timedelta(seconds=round(epochs_left * metrics['seconds']))}" if epochs_left > 0 else line
 
 
 def _position(context: TrainingContext, progress: Progress) -> str:
@@ -341,19 +351,22 @@ def _epochs_done(context: TrainingContext, progress: Progress) -> str:
     return counted(progress.epoch, "epoch")
 
 
-def _save_picture(context: TrainingContext, progress: Progress) -> None:
-    """Save a picture of the first validation patches if one is due in this epoch."""
+def _save_picture(context: TrainingContext, progress: Progress) -> Path | None:
+    """Save a picture of the first validation patches if one is due in this epoch; return its path in one process."""
     settings, validation = context.settings, context.validation
     due = progress.ended or progress.epoch % settings.picture_interval_epochs == 0
     if validation is None or not due or not context.runs_validation:
-        return
+        return None
     context.objective.network.eval()
     with torch.no_grad(), context.fabric.autocast():
         numbers = range(min(settings.validation_patches, _PATCHES_IN_PICTURE))
         patches = [move_batch(validation[number], context.fabric.to_device) for number in numbers]
         picture = context.objective.picture(patches)
-    if context.fabric.is_global_zero:
-        save_figure(picture, context.run.pictures / f"epoch_{progress.epoch:04d}.png")
+    if not context.fabric.is_global_zero:
+        return None
+    path = context.run.pictures / f"epoch_{progress.epoch:04d}.png"
+    save_figure(picture, path)
+    return path
 
 
 def _save_weights(context: TrainingContext, learner: _Learner, progress: Progress, *, out_of_time: bool) -> None:

@@ -131,7 +131,7 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
         if recorded_values.get(key) != given.get(key) and key not in FREE_TO_CHANGE:
             raise BadInput(
                 f"The run in {path} was made with {key} = {recorded_values.get(key)}, but now {key} = {given.get(key)} "
-                "is required; resume it as it was made, or give another output folder."
+                f"is required; resume it as it was made, or give another output folder.{_longer(key, path)}"
             )
     recorded_inputs = read_json(
         dict[str, Any], path / "inputs.json", "give another output folder to start the run again"
@@ -144,6 +144,16 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
             "weights, or give another output folder."
         )
     return RunFolder(path)
+
+
+def _longer(key: str, path: Path) -> str:
+    """Return a hint for someone who wants to train a run longer."""
+    if key != "settings.epochs":
+        return ""
+    return (
+        f" A run can't be made longer, because its learning rate falls to zero at its end. To train longer, start a "
+        f"new run from its weights with --start {path}; the heads of the structures are then learned again."
+    )
 
 
 def _recorded_settings(recipe: Path) -> dict[str, Any]:

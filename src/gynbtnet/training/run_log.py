@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from matplotlib.image import imread
 from torch.utils.tensorboard import SummaryWriter
 
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -22,9 +23,11 @@ class RunLog:
         folder: run folder.
         columns: names of the metrics after ``epoch``, in the order of the file.
         epochs_done: number of epochs at the checkpoint from which the run resumes.
+        training: columns that TensorBoard shows in the group ``training``; the others are in ``validation``.
     """
 
-    def __init__(self, folder: Path, columns: Sequence[str], epochs_done: int) -> None:
+    def __init__(self, folder: Path, columns: Sequence[str], epochs_done: int, *, training: Sequence[str] = ()) -> None:
+        self._training = frozenset(training)
         self._path = folder / "log.csv"
         self._columns = ["epoch", *columns]
         rows = _rows(self._path, self._columns, epochs_done) if self._path.exists() else []
@@ -33,6 +36,10 @@ class RunLog:
             writer.writeheader()
             writer.writerows(rows)
         self._board = SummaryWriter(folder / "tensorboard", purge_step=epochs_done + 1)
+        settings = folder / "recipe.yaml"
+        if settings.is_file() and epochs_done == 0:
+            text = settings.read_text(encoding="utf-8")
+            self._board.add_text("settings", "".join(f"    {line}\n" for line in text.splitlines()))
 
     def __enter__(self) -> "RunLog":
         return self
@@ -49,7 +56,13 @@ class RunLog:
         with self._path.open("a", newline="") as file:
             file.write(row.getvalue())
         for name, value in metrics.items():
-            self._board.add_scalar(name, value, epoch)
+            group = "training" if name in self._training else "validation"
+            self._board.add_scalar(f"{group}/{name}", value, epoch)
+        self._board.flush()
+
+    def add_picture(self, epoch: int, path: Path) -> None:
+        """Show a PNG file in TensorBoard."""
+        self._board.add_image("validation/patches", imread(path)[..., :3], epoch, dataformats="HWC")
         self._board.flush()
 
 

@@ -133,6 +133,14 @@ def test_a_run_that_has_not_ended_is_no_model(model_folder: Path, weights: Liter
         Model.load(model_folder, weights=weights)
 
 
+def test_the_folder_of_an_experiment_leads_to_its_model(model_folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(model_folder, tmp_path / "experiment" / "runs" / "task")
+    (tmp_path / "experiment" / "runs" / "pretraining").mkdir()
+    for folder in (tmp_path / "experiment", tmp_path / "experiment" / "runs" / "pretraining"):
+        with pytest.raises(BadInput, match=rf"The model of this experiment is {model}\."):
+            Model.load(folder)
+
+
 def test_damaged_weights_are_reported(model_folder: Path) -> None:
     weights = model_folder / "weights_last.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

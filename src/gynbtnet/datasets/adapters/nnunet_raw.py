@@ -1,9 +1,9 @@
 """nnU-Net's raw datasets: ``imagesTr/CASE_0000.nii.gz``, ``labelsTr/CASE.nii.gz`` and ``dataset.json``.
 
 Further channels are ``CASE_0001.nii.gz`` and so on, named in ``dataset.json``. It may also list the files of each case
-under ``dataset``. Each case is a separate patient, unless patient identifiers come from elsewhere. If the folder is a
-cohort of GynBTNet, its manifest defines the patients. Patients of different datasets are different people.
-``imagesTs`` is ignored. Cases keep their ids.
+under ``dataset``. Each case is a separate patient, unless its entry has ``patient`` (and ``fraction``), or patient
+identifiers come from elsewhere. If the folder is a cohort of GynBTNet, its manifest defines the patients. Patients of
+different datasets are different people. ``imagesTs`` is ignored. Cases keep their ids.
 
 The format is described in nnU-Net's documentation, dataset_format.md.
 """
@@ -73,10 +73,12 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
 
 @dataclass(frozen=True)
 class _CaseFiles:
-    """Images and label map of a case."""
+    """Images and label map of a case; patient and fraction if ``dataset.json`` lists them."""
 
     images: tuple[Path, ...]
     labels: Path
+    patient: str | None = None
+    fraction: int | None = None
 
 
 def _cohort_cases(folder: Path) -> dict[str, Case]:
@@ -115,14 +117,14 @@ def _scan(name: str, files: _CaseFiles, folder: Path, case: Case | None, *, labe
     """Return a case as a scan; a cohort's ``case`` adds its patient, fraction, applicator and masks."""
     image, *channels = files.images
     return FoundScan(
-        patient=case.patient if case else name,
+        patient=case.patient if case else files.patient or name,
         time_order=natural_order(image),
         folder=image.parent,
         files=(image,),
         contours=(files.labels, *((case.masks,) if case and case.masks else ())) if labelled else (),
         channels=tuple(channels),
         synthetic=case.synthetic if case else image_is_synthetic(image, folder),
-        fraction=case.fraction if case else None,
+        fraction=case.fraction if case else files.fraction,
         applicator=case.applicator if case else None,
         applicator_source=case.source.applicator if case else None,
         position=case.position if case else None,
@@ -161,8 +163,14 @@ def _listed_files(description: DatasetJson, entry: object) -> _CaseFiles | None:
     """Return the files of an entry; None if it doesn't name a label and one image per channel."""
     try:
         images, labels = entry["images"], entry["label"]  # type: ignore[index]
-        files = _CaseFiles(tuple(description.folder / path for path in images), description.folder / labels)
-    except (KeyError, TypeError):
+        patient, fraction = entry.get("patient"), entry.get("fraction")  # type: ignore[attr-defined]
+        files = _CaseFiles(
+            tuple(description.folder / path for path in images),
+            description.folder / labels,
+            str(patient) if patient else None,
+            fraction if isinstance(fraction, int) and fraction > 0 else None,
+        )
+    except (KeyError, TypeError, AttributeError):
         return None
     return files if len(files.images) == len(description.channels) else None
 

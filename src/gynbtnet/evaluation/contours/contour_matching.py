@@ -45,10 +45,10 @@ def match_contours(cases: Sequence[Case], found: Sequence[ContourFiles]) -> Mapp
     return matched
 
 
-def no_match(case: Case, folder: Path, found: Sequence[ContourFiles]) -> BadInput:
-    """Return the error that a folder has no contours of a case."""
+def explain_no_match(case: Case, folder: Path, found: Sequence[ContourFiles]) -> str:
+    """Return the sentence that a folder has no contours of a case."""
     names = ", ".join(sorted({files.names[-1] for files in found})[:5])
-    return BadInput(
+    return (
         f"{folder} has no prediction of {case.id}; expected one per case, called by its id or made from its scan. It "
         f"has {names}{', …' if len(found) > 5 else ''}. Run `gynbtnet predict MODEL COHORT` to make them."
     )

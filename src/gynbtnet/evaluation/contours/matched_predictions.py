@@ -9,13 +9,14 @@ from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.contours.contour_files import find_contours
-from gynbtnet.evaluation.contours.contour_matching import match_contours, no_match
+from gynbtnet.evaluation.contours.contour_matching import explain_no_match, match_contours
 from gynbtnet.evaluation.contours.contour_reading import read_contour_files
 from gynbtnet.imaging.files.mask_folder import write_mask_folder
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
@@ -50,7 +51,7 @@ def matched_predictions(
     matched = match_contours(cohort.cases, found)
     for case in cohort.cases:
         if case.id not in matched:
-            raise no_match(case, predictions, found)
+            raise BadInput(explain_no_match(case, predictions, found))
     if all(matched[case.id].path == Path(predictions) / case.id for case in cohort.cases) and all(
         files.form == "prediction" for files in matched.values()
     ):

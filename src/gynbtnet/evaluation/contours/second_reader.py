@@ -7,7 +7,7 @@ from pathlib import Path
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.contours.contour_files import ContourFiles, find_contours
-from gynbtnet.evaluation.contours.contour_matching import match_contours, no_match
+from gynbtnet.evaluation.contours.contour_matching import explain_no_match, match_contours
 from gynbtnet.evaluation.contours.contour_reading import read_contour_files
 from gynbtnet.imaging.files.mask_bits import write_mask_bits
 from gynbtnet.imaging.files.volume_files import write_volume
@@ -50,7 +50,7 @@ def with_second_reader(
     found = find_contours(contours)
     matched = match_contours(cohort.cases, found)
     if not matched:
-        raise no_match(cohort.cases[0], contours, found)
+        raise BadInput(explain_no_match(cohort.cases[0], contours, found))
     automatic = [files for files in matched.values() if files.automatic]
     if automatic and not allow_automatic:
         raise BadInput(

@@ -49,6 +49,14 @@ def non_inferiority(
         sign: 1 if a larger value is better, -1 if a smaller value is better.
         margin: largest acceptable disadvantage, above 0, in the metric's unit.
         alpha: one-sided level.
+
+    Returns:
+        Advantage, its bound, p, and the number of patients that a next study needs.
+
+    Example:
+        >>> result = non_inferiority(np.array([0.01, -0.01, 0.0, 0.01]), ("a", "a", "b", "c"), sign=1, margin=0.05)
+        >>> result.bound > -0.05, result.p < 0.05
+        (True, True)
     """
     estimate = patient_mean(sign * differences[:, None], patients)
     advantage, error = float(estimate.value[0]), float(estimate.standard_error[0])

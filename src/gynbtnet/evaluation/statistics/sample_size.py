@@ -16,6 +16,9 @@ def sample_size_notes(n_cases: int, n_patients: int, n_comparisons: int) -> tupl
         n_cases: number of cases.
         n_patients: number of patients.
         n_comparisons: number of comparisons in the family that Benjamini–Hochberg adjusts.
+
+    Returns:
+        The notes, one sentence or two each; empty if nothing limits the comparison.
     """
     patients = counted(n_patients, "patient")
     notes = []

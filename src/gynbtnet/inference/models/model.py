@@ -76,7 +76,9 @@ class Model(PlannedModel):
         path = folder / f"weights_{weights}.safetensors"
         for needed in (path, folder / "weights_last.safetensors"):  # the last ones are written when a run has ended
             if not needed.is_file():
-                raise BadInput(f"There is no {needed}; expected a model: the folder of a finished training run.")
+                raise BadInput(
+                    f"There is no {needed}; expected a model: the folder of a finished training run.{_hint(folder)}"
+                )
         plan = load_plan(folder)
         if not plan.structures:
             raise BadInput(
@@ -101,3 +103,12 @@ class Model(PlannedModel):
             device=selected,
             quality=Quality.load(folder),
         )
+
+
+def _hint(folder: Path) -> str:
+    """Return a sentence with the model of an experiment, if the folder is one or is that of an earlier stage."""
+    for model in (folder / "runs" / "task", folder.parent / "task"):
+        if (model / "weights_last.safetensors").is_file():
+            return f" The model of this experiment is {model}."
+    models = sorted((folder / "models").glob("*/task"))
+    return f" The models of this benchmark are {', '.join(map(str, models))}." if models else ""
