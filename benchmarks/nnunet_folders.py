@@ -147,7 +147,7 @@ def fit_heads(network: nn.Module, image: np.ndarray, labels: np.ndarray, patch: 
 
 
 def timed(command: list[str], threads: int) -> tuple[float, float]:
-    """Run a command and return its wall and CPU seconds, those of its own processes included."""
+    """Run a command and return its wall and CPU seconds, including its child processes."""
     own = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     places = {name: tempfile.gettempdir() for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()

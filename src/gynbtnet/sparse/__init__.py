@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gynbtnet.sparse.device_rules import CPU_RULES, DeviceRules, cuda_rules, rules_for, values_per_chunk
     from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
     from gynbtnet.sparse.masking import draw_active_blocks
+    from gynbtnet.sparse.registered_parts import register_decoder, register_mask, register_target
     from gynbtnet.sparse.sparse_encoder import sparse_encode
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "MaskedAutoencoder",
     "cuda_rules",
     "draw_active_blocks",
+    "register_decoder",
+    "register_mask",
+    "register_target",
     "rules_for",
     "sparse_encode",
     "values_per_chunk",
@@ -35,6 +39,7 @@ __getattr__, __dir__ = lazy_names(
         "active_blocks": ["ActiveBlocks"],
         "device_rules": ["CPU_RULES", "DeviceRules", "cuda_rules", "rules_for", "values_per_chunk"],
         "masking": ["draw_active_blocks"],
+        "registered_parts": ["register_decoder", "register_mask", "register_target"],
         "sparse_encoder": ["sparse_encode"],
         "masked_autoencoder": ["MaskedAutoencoder"],
         "dense_masked_autoencoder": ["DenseMaskedAutoencoder"],

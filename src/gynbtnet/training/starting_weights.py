@@ -46,9 +46,9 @@ def read_starting_weights(start: Path) -> StartingWeights:
     """Read the weights to start from; nothing in any file is executed.
 
     Args:
-        start: run folder of an earlier stage, whose last weights are read; folder that ``gynbtnet export --to encoder``
-            wrote; a ``.model`` or ``.pth`` file of STU-Net, nnU-Net or nnssl; or a folder that nnU-Net trained, of
-            which the first fold is read.
+        start: one of these. A run folder of an earlier stage, whose last weights are read. A folder that ``gynbtnet
+            export --to encoder`` wrote. A ``.model`` or ``.pth`` file of STU-Net, nnU-Net or nnssl. A folder that
+            nnU-Net trained, of which the first fold is read.
 
     Raises:
         BadInput: If there are no weights, a file is damaged, or its network is neither GynBTNet nor STU-Net.
@@ -89,7 +89,7 @@ def _from_checkpoint(path: Path) -> StartingWeights:
     elif not any(name.startswith("encoder.levels.") for name in weights):
         raise BadInput(
             f"{path} holds another network than GynBTNet or STU-Net ({next(iter(weights), 'empty')}): its filters "
-            "fit no layer here. Start from a run of ours, an exported encoder or STU-Net's file, or train it in nnU-Net."
+            "fit no layer here. Start from a run of ours, an exported encoder or STU-Net's file."
         )
     check_finite(weights, path)
     has_decoder = any(name.startswith("decoder.levels.") for name in weights)

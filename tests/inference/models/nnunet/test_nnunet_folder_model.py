@@ -267,7 +267,7 @@ def test_every_orientation_of_the_file(tmp_path: Path, reader: str, order: tuple
     write_trained(folder, plans, dataset_of(), mirror_axes=None)
     scan = scan_of_blobs((10, 40, 36))
     columns = np.eye(3)[:, ::-1][:, order] * np.where(mirrored, -1, 1)
-    array = np.flip(scan.array.transpose(order), np.flatnonzero(mirrored))
+    array = np.flip(scan.array.transpose(order), tuple(np.flatnonzero(mirrored)))
     spacing = tuple(scan.geometry.spacing[axis] for axis in order)
     stored = Volume(array, Geometry(array.shape, spacing, (5, 6, 7), tuple(columns[:, ::-1].ravel())))
     to_lps = reorientation_to_lps(stored.geometry)
@@ -277,7 +277,7 @@ def test_every_orientation_of_the_file(tmp_path: Path, reader: str, order: tuple
         assert (to_lps.array(array) == scan.array).all()
         seen, back = (
             scan.array[:, ::-1, ::-1],
-            lambda labels: np.flip(labels[:, ::-1, ::-1].transpose(order), np.flatnonzero(mirrored)),
+            lambda labels: np.flip(labels[:, ::-1, ::-1].transpose(order), tuple(np.flatnonzero(mirrored))),
         )
     model = load_model(folder)
     stock = stock_prediction(folder, [Volume(np.ascontiguousarray(seen), replace_shape(scan, seen, spacing, reader))])
