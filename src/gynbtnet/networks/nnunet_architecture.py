@@ -87,6 +87,9 @@ def parse_architecture(configuration: Mapping[str, Any]) -> UNetArchitecture:
         configuration: the configuration with all inherited values; with ``architecture``, or of nnU-Net before 2.4 with
             ``UNet_class_name``.
 
+    Returns:
+        The architecture.
+
     Raises:
         KeyError: If a value is missing.
         ValueError: If the network isn't one of nnU-Net's U-Nets, or is one with parts that aren't known here.
