@@ -57,6 +57,10 @@ def plan(
     out: Out,
     stage: Annotated[Stage, typer.Option(help="The part of the recipe to plan.")],
     split: SplitFile = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Take spacing, normalisation, patch and network from a folder that nnU-Net trained."),
+    ] = None,
     set_: Changes = None,
     jobs: Jobs = 1,
 ) -> None:
@@ -67,7 +71,7 @@ def plan(
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan
-    from gynbtnet.preparation.planning.plan_files import save_plan
+    from gynbtnet.preparation.planning.plan_files import plan_like, save_plan
     from gynbtnet.recipes.loading import load_recipe
 
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
@@ -82,6 +86,7 @@ def plan(
         _refuse_same(out, source)
         fingerprint = take_fingerprint(_without_test(source, split), jobs=jobs)
     made = make_plan(fingerprint, settings)
+    made = plan_like(made, like) if like else made
     fingerprint.save(out)
     save_plan(made, out)
     for note in made.notes:

@@ -114,6 +114,8 @@ def pretrain(
 
 
 def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> None:
+    if plan.network == "nnunet":
+        raise BadInput("The plan is for a network of nnU-Net, which isn't pretrained here; plan without --like.")
     if (plan.network == "swin_unetr") != isinstance(settings, ProxyTaskSettings):
         raise BadInput(
             f"The plan is for {plan.network}, but the settings are for another network: masked modelling pretrains "
@@ -207,7 +209,7 @@ def finetune(
     training, validation = _make_batches(stage)
     patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
-    source = read_starting_weights(start) if start is not None else None
+    source = read_starting_weights(start, plan.network) if start is not None else None
     run = _open(stage, training, validation, {"start": source.sha256 if source else None})
     with _seeded(settings.seed):
         network = build_network(plan, deep_supervision=settings.deep_supervision)
