@@ -177,7 +177,8 @@ def main() -> None:
         coarse = (slice(None), slice(None, None, 2), slice(None, None, 2))
         labels = case.structures.labels.array[coarse]
         model = folder / "nnUNetTrainer__nnUNetPlans__3d_fullres"
-        write_folder(model, make_plans(arguments), case.scan.array[coarse], labels, mirrored=not arguments.no_mirroring)
+        plans, mirrored = make_plans(arguments), not arguments.no_mirroring
+        write_folder(model, plans, case.scan.array[coarse], labels, mirrored=mirrored, steps=arguments.steps)
         stock = [sys.executable, "-c", STOCK, "-i", str(folder / "scans"), "-o", str(folder / "stock")]
         stock += ["-m", str(model), "-f", "0", "-device", "cpu", "-npp", "1", "-nps", "1"]
         ours = [sys.executable, "-m", "gynbtnet", "predict", str(model), str(folder / "scans" / "phantom_0000.nii.gz")]

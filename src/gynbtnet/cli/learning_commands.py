@@ -183,8 +183,8 @@ def finetune(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder of the previous stage, an exported encoder, STU-Net's .model or .pth file, or a folder of "
-            "nnU-Net with GynBTNet or STU-Net. Default: new random weights."
+            help="Run folder of the previous stage, an exported encoder, STU-Net's .model or .pth file, or a folder or "
+            "checkpoint of nnU-Net, see plan --like. Default: new random weights."
         ),
     ] = None,
     split: Annotated[

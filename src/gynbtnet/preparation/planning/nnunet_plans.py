@@ -222,9 +222,9 @@ def _kept_architecture(configuration: Mapping[str, Any], back: Any) -> UNetArchi
 
 def _network_name(configuration: Mapping[str, Any]) -> str:
     """Return the class of the network; nnU-Net named it differently before version 2.4."""
-    if "architecture" in configuration:
-        return str(configuration["architecture"]["network_class_name"])
-    return str(configuration["UNet_class_name"])
+    if "UNet_class_name" in configuration:
+        return str(configuration["UNet_class_name"])
+    return str(configuration["architecture"]["network_class_name"])
 
 
 def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
