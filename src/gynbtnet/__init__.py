@@ -18,16 +18,24 @@ if TYPE_CHECKING:
     from gynbtnet.inference.engine.predict import predict
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_loading import load_model
+    from gynbtnet.networks.presets import PRESETS
+    from gynbtnet.networks.unet import Encoder
     from gynbtnet.preparation.planning.make_plan import make_plan
     from gynbtnet.preparation.prepare_cohort import prepare
     from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+    from gynbtnet.sparse.masking import draw_active_blocks
     from gynbtnet.training.stages import finetune, pretrain
 
 __all__ = [
+    "PRESETS",
     "Cohort",
+    "Encoder",
+    "MaskedAutoencoder",
     "Model",
     "Segmentation",
     "Volume",
+    "draw_active_blocks",
     "evaluate",
     "finetune",
     "ingest",
@@ -51,8 +59,12 @@ __getattr__, __dir__ = lazy_names(
         "datasets.cohort": ["Cohort"],
         "datasets.ingest_scans": ["ingest"],
         "datasets.split": ["split_patients"],
+        "networks.presets": ["PRESETS"],
+        "networks.unet": ["Encoder"],
         "preparation.planning.make_plan": ["make_plan"],
         "preparation.prepare_cohort": ["prepare"],
+        "sparse.masked_autoencoder": ["MaskedAutoencoder"],
+        "sparse.masking": ["draw_active_blocks"],
         "recipes.loading": ["load_recipe"],
         "training.stages": ["finetune", "pretrain"],
         "inference.models.model": ["Model"],

@@ -58,6 +58,10 @@ def plan(
     out: Out,
     stage: Annotated[Stage, typer.Option(help="The part of the recipe to plan.")],
     split: SplitFile = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(help="Take spacing, normalisation, patch and network from a folder that nnU-Net trained."),
+    ] = None,
     set_: Changes = None,
     jobs: Jobs = 1,
 ) -> None:
@@ -68,7 +72,7 @@ def plan(
     """
     from gynbtnet.preparation.planning.fingerprint import FINGERPRINT, Fingerprint, take_fingerprint
     from gynbtnet.preparation.planning.make_plan import make_plan
-    from gynbtnet.preparation.planning.plan_files import save_plan
+    from gynbtnet.preparation.planning.plan_files import plan_like, save_plan
     from gynbtnet.recipes.loading import load_recipe
 
     settings = load_recipe(recipe, set_ or ()).stage(stage.value).plan
@@ -83,6 +87,7 @@ def plan(
         _refuse_same(out, source)
         fingerprint = take_fingerprint(_without_test(source, split), jobs=jobs)
     made = make_plan(fingerprint, settings)
+    made = plan_like(made, like) if like else made
     fingerprint.save(out)
     save_plan(made, out)
     for note in made.notes:
@@ -180,8 +185,8 @@ def finetune(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder of the previous stage, an exported encoder, STU-Net's .model or .pth file, or a folder of "
-            "nnU-Net with GynBTNet or STU-Net. Default: new random weights."
+            help="Run folder of the previous stage, an exported encoder, STU-Net's .model or .pth file, or a folder or "
+            "checkpoint of nnU-Net, see plan --like. Default: new random weights."
         ),
     ] = None,
     split: Annotated[

@@ -14,7 +14,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="Run folder of stage 2 or 3 or of a cross-validation, or a zip of one.",
+        help="Run folder, folder of a cross-validation, a zip of one, or a folder that nnU-Net 2 trained.",
     ),
 ]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")]

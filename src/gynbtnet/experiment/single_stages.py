@@ -153,10 +153,15 @@ def _task_patients(prepared: PreparedCohort, recipe: Recipe, split: Split | None
 
 
 def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures: tuple[str, ...] | None) -> None:
-    """Check that the plan of the prepared scans has the settings of the recipe; imported scans keep their own plan."""
+    """Check that the plan of the prepared scans has the settings of the recipe.
+
+    Imported scans keep their own plan. A plan like that of a folder of nnU-Net has the folder's settings; only its
+    structures are those of the recipe.
+    """
     if prepared.imported:
         return
-    if settings.ct_scaling is not None:
+    like = prepared.plan.network == "nnunet"
+    if settings.ct_scaling is not None and not like:
         intensities = zip(prepared.plan.channels, prepared.plan.intensities or (), strict=False)
         scaled = [intensity for channel, intensity in intensities if channel.casefold() == CT]
         if any(intensity != settings.ct_scaling.as_intensity() for intensity in scaled):
@@ -164,7 +169,8 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
                 f"The recipe gives ct_scaling, {settings.ct_scaling}, but the scans in {prepared.folder} were prepared "
                 "with other intensities; plan and prepare them again with this recipe."
             )
-    expected = {"structures": structures} | {name: getattr(settings, name) for name in _PLAN_SETTINGS}
+    own = () if like else _PLAN_SETTINGS
+    expected = {"structures": structures} | {name: getattr(settings, name) for name in own}
     for name, value in expected.items():
         planned = getattr(prepared.plan, name)
         if value is not None and value != planned:

@@ -10,7 +10,11 @@ from gynbtnet.runtime.public_names import lazy_names
 if TYPE_CHECKING:
     from gynbtnet.networks.blocks import ResidualBlock, make_norm, upsample
     from gynbtnet.networks.initialisation import initialise_he
-    from gynbtnet.networks.nnunet_architecture import UNetArchitecture, parse_architecture
+    from gynbtnet.networks.nnunet_architecture import (
+        UNetArchitecture,
+        describe_architecture,
+        parse_architecture,
+    )
     from gynbtnet.networks.nnunet_unet import NnunetUNet
     from gynbtnet.networks.nnunet_weights import NnunetCheckpoint, read_nnunet_checkpoint
     from gynbtnet.networks.presets import PRESETS, Preset, find_preset
@@ -36,6 +40,7 @@ __all__ = [
     "SwinUNETR",
     "TransferReport",
     "UNetArchitecture",
+    "describe_architecture",
     "find_preset",
     "initialise_he",
     "load_weights",
@@ -58,7 +63,7 @@ __getattr__, __dir__ = lazy_names(
         "initialisation": ["initialise_he"],
         "transfer": ["PartNames", "TransferReport", "transfer_weights"],
         "weights_file": ["load_weights", "read_weights"],
-        "nnunet_architecture": ["UNetArchitecture", "parse_architecture"],
+        "nnunet_architecture": ["UNetArchitecture", "describe_architecture", "parse_architecture"],
         "nnunet_unet": ["NnunetUNet"],
         "nnunet_weights": ["NnunetCheckpoint", "read_nnunet_checkpoint"],
         "stu_net": ["read_stu_net", "write_stu_net"],

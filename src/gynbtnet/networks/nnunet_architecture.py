@@ -87,11 +87,14 @@ def parse_architecture(configuration: Mapping[str, Any]) -> UNetArchitecture:
         configuration: the configuration with all inherited values; with ``architecture``, or of nnU-Net before 2.4 with
             ``UNet_class_name``.
 
+    Returns:
+        The architecture.
+
     Raises:
         KeyError: If a value is missing.
         ValueError: If the network isn't one of nnU-Net's U-Nets, or is one with parts that aren't known here.
     """
-    if "architecture" not in configuration:
+    if "architecture" not in configuration and "UNet_class_name" in configuration:
         return _parse_old(configuration)
     described = configuration["architecture"]
     kind = _kind(str(described["network_class_name"]))
@@ -106,13 +109,12 @@ def parse_architecture(configuration: Mapping[str, Any]) -> UNetArchitecture:
     activation, activation_values = _last(values.get("nonlin")), values.get("nonlin_kwargs") or {}
     if activation not in _ACTIVATIONS:
         raise ValueError(f"the activation is {activation}; known are {', '.join(_ACTIVATIONS)}")
-    blocks = "n_conv_per_stage" if kind == "PlainConvUNet" else "n_blocks_per_stage"
     return UNetArchitecture(
         kind=kind,
         features=_per_stage(values["features_per_stage"], stages),
         kernels=_per_stage_and_axis(values["kernel_sizes"], stages, axes),
         strides=_per_stage_and_axis(values["strides"], stages, axes),
-        depths=_per_stage(values[blocks], stages),
+        depths=_per_stage(values[_blocks_name(kind)], stages),
         decoder_depths=_per_stage(values["n_conv_per_stage_decoder"], stages - 1),
         bias=bool(values.get("conv_bias", False)),
         norm=_norm(values.get("norm_op")),
@@ -123,6 +125,49 @@ def parse_architecture(configuration: Mapping[str, Any]) -> UNetArchitecture:
         activation_first=bool(values.get("nonlin_first", False)),
         stem=None if values.get("stem_channels") is None else _whole(values["stem_channels"]),
     )
+
+
+def describe_architecture(architecture: UNetArchitecture) -> dict[str, Any]:
+    """Return the section ``architecture`` of ``plans.json``, from which nnU-Net builds the network.
+
+    Args:
+        architecture: the architecture.
+
+    Returns:
+        Class, arguments and the names of those arguments that are imported.
+    """
+    axes = architecture.axes
+    norms = {"instance": f"torch.nn.modules.instancenorm.InstanceNorm{axes}d", "batch": f"torch.nn.BatchNorm{axes}d"}
+    leaky = architecture.activation == "LeakyReLU"
+    values: dict[str, Any] = {
+        "n_stages": len(architecture.features),
+        "features_per_stage": list(architecture.features),
+        "conv_op": f"torch.nn.modules.conv.Conv{axes}d",
+        "kernel_sizes": [list(kernel) for kernel in architecture.kernels],
+        "strides": [list(stride) for stride in architecture.strides],
+        _blocks_name(architecture.kind): list(architecture.depths),
+        "n_conv_per_stage_decoder": list(architecture.decoder_depths),
+        "conv_bias": architecture.bias,
+        "norm_op": None if architecture.norm is None else norms[architecture.norm],
+        "norm_op_kwargs": {"eps": architecture.norm_eps, "affine": architecture.norm_affine},
+        "dropout_op": None,
+        "dropout_op_kwargs": None,
+        "nonlin": f"torch.nn.{architecture.activation}",
+        "nonlin_kwargs": {"inplace": True, "negative_slope": architecture.slope} if leaky else {},
+    }
+    if architecture.kind == "PlainConvUNet":
+        values["nonlin_first"] = architecture.activation_first
+    elif architecture.stem is not None:
+        values["stem_channels"] = architecture.stem
+    return {
+        "network_class_name": f"dynamic_network_architectures.architectures.unet.{architecture.kind}",
+        "arch_kwargs": values,
+        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+
+
+def _blocks_name(kind: Kind) -> str:
+    return "n_conv_per_stage" if kind == "PlainConvUNet" else "n_blocks_per_stage"
 
 
 def _parse_old(values: Mapping[str, Any]) -> UNetArchitecture:

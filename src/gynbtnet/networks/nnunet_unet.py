@@ -212,6 +212,11 @@ class NnunetDecoder(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.seg_layers = nn.ModuleList(heads)
 
+    @property
+    def heads(self) -> nn.ModuleList:
+        """Heads, coarse to fine."""
+        return self.seg_layers
+
     def forward(self, features: Sequence[Tensor], deep_supervision: bool) -> list[Tensor]:
         """Compute logits, finest stage first; without deep supervision only those of the finest."""
         x, logits = features[-1], []

@@ -41,6 +41,9 @@ def read_nnunet_checkpoint(path: Path) -> NnunetCheckpoint:
     Args:
         path: the ``.pth`` file.
 
+    Returns:
+        Weights, trainer, configuration and mirrored axes.
+
     Raises:
         BadInput: If the file is not such a checkpoint, or its weights aren't finite numbers.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gynbtnet.preparation.planning.nnunet_plans import from_nnunet, to_nnunet
     from gynbtnet.preparation.planning.nnunet_topology import nnunet_topology
     from gynbtnet.preparation.planning.plan import Plan
-    from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
+    from gynbtnet.preparation.planning.plan_files import load_plan, plan_like, save_plan
     from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
     from gynbtnet.preparation.planning.settings import Axis, CTScaling, PlanSettings, preset_strides
     from gynbtnet.preparation.planning.structure_overlaps import StructureOverlap, measure_overlaps
@@ -55,6 +55,7 @@ __all__ = [
     "measure_overlaps",
     "nnunet_topology",
     "normalise_channel",
+    "plan_like",
     "prepare",
     "preprocess_volume",
     "preset_strides",
@@ -88,7 +89,7 @@ __getattr__, __dir__ = lazy_names(
         "planning.nnunet_plans": ["from_nnunet", "to_nnunet"],
         "planning.nnunet_topology": ["nnunet_topology"],
         "planning.plan": ["Plan"],
-        "planning.plan_files": ["load_plan", "save_plan"],
+        "planning.plan_files": ["load_plan", "plan_like", "save_plan"],
         "planning.postprocessing_rules": ["PostprocessingRule"],
         "planning.settings": ["Axis", "CTScaling", "PlanSettings", "preset_strides"],
         "planning.structure_overlaps": ["StructureOverlap", "measure_overlaps"],

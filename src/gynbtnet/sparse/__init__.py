@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gynbtnet.sparse.device_rules import CPU_RULES, DeviceRules, cuda_rules, rules_for, values_per_chunk
     from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
     from gynbtnet.sparse.masking import draw_active_blocks
+    from gynbtnet.sparse.registered_parts import register_decoder, register_mask, register_target
     from gynbtnet.sparse.sparse_encoder import sparse_encode
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "as_channels_last",
     "cuda_rules",
     "draw_active_blocks",
+    "register_decoder",
+    "register_mask",
+    "register_target",
     "rules_for",
     "sparse_encode",
     "use_channels_last_layers",
@@ -39,6 +43,7 @@ __getattr__, __dir__ = lazy_names(
         "channels_last": ["as_channels_last", "use_channels_last_layers"],
         "device_rules": ["CPU_RULES", "DeviceRules", "cuda_rules", "rules_for", "values_per_chunk"],
         "masking": ["draw_active_blocks"],
+        "registered_parts": ["register_decoder", "register_mask", "register_target"],
         "sparse_encoder": ["sparse_encode"],
         "masked_autoencoder": ["MaskedAutoencoder"],
         "dense_masked_autoencoder": ["DenseMaskedAutoencoder"],

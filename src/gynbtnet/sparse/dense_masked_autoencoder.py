@@ -8,7 +8,7 @@ from gynbtnet.networks.presets import Preset, find_preset
 from gynbtnet.networks.unet import Encoder, Strides
 from gynbtnet.sparse.active_blocks import ActiveBlocks, divide_exactly
 from gynbtnet.sparse.densify import make_projection
-from gynbtnet.sparse.masked_autoencoder import DecoderKind, decoder_widths, make_decoder
+from gynbtnet.sparse.masked_autoencoder import decoder_widths, make_decoder
 
 
 class DenseMaskedAutoencoder(nn.Module):
@@ -22,7 +22,8 @@ class DenseMaskedAutoencoder(nn.Module):
         preset: A name in ``PRESETS``, or a preset.
         in_channels: Channels of the image, 1 for CT.
         strides: One stride per level, a number or (z, y, x). None: the preset's strides.
-        decoder: ``light``, or ``unet`` for the segmentation network's decoder.
+        decoder: ``light``, ``unet`` for the segmentation network's decoder, or the name of a registered one.
+        outputs: Channels of the reconstruction. None: those of the image.
 
     Raises:
         BadInput: If no preset has the given name.
@@ -34,7 +35,8 @@ class DenseMaskedAutoencoder(nn.Module):
         in_channels: int = 1,
         *,
         strides: Strides | None = None,
-        decoder: DecoderKind = "light",
+        decoder: str = "light",
+        outputs: int | None = None,
     ) -> None:
         super().__init__()
         size = find_preset(preset)
@@ -45,7 +47,7 @@ class DenseMaskedAutoencoder(nn.Module):
             make_projection(channels, width, deepest=level == deepest)
             for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
         )
-        self.decoder = make_decoder(size, in_channels, decoder)
+        self.decoder = make_decoder(size, outputs or in_channels, decoder)
 
     def forward(self, image: Tensor, active: ActiveBlocks | Tensor) -> Tensor:
         """Reconstruct an image.
@@ -55,7 +57,7 @@ class DenseMaskedAutoencoder(nn.Module):
             active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
 
         Returns:
-            The reconstruction, (B, in_channels, D, H, W).
+            The reconstruction, (B, outputs, D, H, W).
 
         Raises:
             BadInput: If the image's size is not a multiple of the encoder's total stride.

@@ -1,6 +1,6 @@
 """Network of stage 1, which reads some cells of a scan and reconstructs the others."""
 
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +12,9 @@ from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.densify import Densify
 from gynbtnet.sparse.device_rules import DeviceRules, rules_for
 from gynbtnet.sparse.light_decoder import LightDecoder
+from gynbtnet.sparse.registered_parts import find_decoder
 from gynbtnet.sparse.sparse_encoder import sparse_encode
 from gynbtnet.sparse.unet_decoder import UNetDecoder
-
-DecoderKind = Literal["light", "unet"]
 
 MIN_WIDTH = 16
 """Smallest width of the light decoder; convolutions with fewer channels are slow on a CPU."""
@@ -31,13 +30,15 @@ class MaskedAutoencoder(nn.Module):
         in_channels: Channels of the image, 1 for CT.
         strides: One stride per level, a number or (z, y, x). None: the preset's strides.
         norm: Kind of the norms in encoder and densify; the paper mentions both kinds.
-        decoder: ``light``, or ``unet`` for the segmentation network's decoder.
+        decoder: ``light``, ``unet`` for the segmentation network's decoder, or the name of a registered one.
         activation_checkpointing: If true, only each encoder block's output is stored for the gradients, and the rest is
             recomputed: less memory, more time.
+        outputs: Channels of the reconstruction. None: those of the image.
         rules: Rules of the device. None: those of the image's device.
 
     Raises:
         BadInput: If no preset has the given name.
+        ValueError: If no decoder has the given name.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class MaskedAutoencoder(nn.Module):
         *,
         strides: Strides | None = None,
         norm: NormKind = "instance",
-        decoder: DecoderKind = "light",
+        decoder: str = "light",
+        outputs: int | None = None,
         activation_checkpointing: bool = False,
         rules: DeviceRules | None = None,
     ) -> None:
@@ -63,7 +65,7 @@ class MaskedAutoencoder(nn.Module):
             Densify(channels, width, deepest=level == deepest, norm=norm)
             for level, (channels, width) in enumerate(zip(size.channels, widths, strict=True))
         )
-        self.decoder = make_decoder(size, in_channels, decoder, rules)
+        self.decoder = make_decoder(size, outputs or in_channels, decoder, rules)
 
     def forward(self, image: Tensor, active: ActiveBlocks | Tensor) -> Tensor:
         """Reconstruct an image.
@@ -73,7 +75,7 @@ class MaskedAutoencoder(nn.Module):
             active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
 
         Returns:
-            The reconstruction, (B, in_channels, D, H, W).
+            The reconstruction, (B, outputs, D, H, W).
 
         Raises:
             ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride. Also if
@@ -96,20 +98,24 @@ class MaskedAutoencoder(nn.Module):
         return [cast("Densify", level)(values, rules) for level, values in zip(self.densify, packed, strict=True)]
 
 
-def decoder_widths(preset: Preset, kind: DecoderKind) -> list[int]:
+def decoder_widths(preset: Preset, kind: str) -> list[int]:
     """Return the channels of each level of the decoder, fine to coarse."""
     if kind == "unet":
         return list(preset.channels)
     return [max(channels // 4, MIN_WIDTH) for channels in preset.channels]
 
 
-def make_decoder(
-    preset: Preset, outputs: int, kind: DecoderKind, rules: DeviceRules | None = None
-) -> LightDecoder | UNetDecoder:
-    """Make the decoder for an encoder of the preset and an image with ``outputs`` channels.
+def make_decoder(preset: Preset, outputs: int, kind: str, rules: DeviceRules | None = None) -> nn.Module:
+    """Make the decoder for an encoder of the preset and a reconstruction with ``outputs`` channels.
 
     ``rules`` are those of the light decoder's device; None: of the features' device.
+
+    Raises:
+        ValueError: If no decoder has the name ``kind``.
     """
+    make = find_decoder(kind)
+    if make is not None:
+        return make(decoder_widths(preset, kind), outputs)
     if kind == "unet":
         return UNetDecoder(preset, outputs)
     return LightDecoder(decoder_widths(preset, kind), outputs, rules)

@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from gynbtnet.networks.nnunet_unet import NnunetUNet
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.optional_dependencies import require
@@ -28,6 +29,11 @@ def build_network(plan: Plan, *, deep_supervision: bool) -> nn.Module:
         from gynbtnet.networks.swin_unetr import SwinUNETR
 
         return SwinUNETR(plan.preset, channels, outputs=outputs)
+    if plan.architecture is not None:
+        nnunet = NnunetUNet(plan.architecture, channels, outputs=outputs, deep_supervision=deep_supervision)
+        if not deep_supervision:
+            nnunet.decoder.heads[:-1].requires_grad_(False)
+        return nnunet
     network = GynBTNet(plan.preset, channels, outputs=outputs, strides=plan.strides, deep_supervision=deep_supervision)
     use_channels_last_layers(network)
     if not deep_supervision:

@@ -34,6 +34,8 @@ FREE_TO_CHANGE = (
 
 LEGACY_VALUES: Mapping[str, Any] = {
     "budget": None,
+    "mask": "random",
+    "target": "image",
     "optimiser": "adamw",
     "momentum": 0.99,
     "schedule": "cosine",

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
+from gynbtnet.sparse.registered_parts import find_decoder, find_mask, find_target
 from gynbtnet.training.budget import Budget
 from gynbtnet.training.optimisation.optimiser_settings import OptimiserSettings
 
@@ -182,9 +183,20 @@ class PretrainingSettings(UnlabelledSettings):
         description="sparse: the encoder computes on visible voxels only, as in the paper. With dense it computes on "
         "the whole patch, with zeros in masked voxels, as plain masked autoencoding does; a step costs more.",
     )
-    decoder: Literal["light", "unet"] = Field(
+    mask: str = Field(
+        "random",
+        description="Rule that hides cells. random: any cells; or the name of a rule that was registered in Python "
+        "with gynbtnet.sparse.register_mask.",
+    )
+    target: str = Field(
+        "image",
+        description="What hidden cells are compared with. image: the scan; or the name of a target that was registered "
+        "in Python with gynbtnet.sparse.register_target.",
+    )
+    decoder: str = Field(
         "light",
-        description="light: a small decoder; unet: that of the segmentation network. The next stage uses neither.",
+        description="light: a small decoder; unet: that of the segmentation network; or the name of one that was "
+        "registered in Python with gynbtnet.sparse.register_decoder. The next stage uses none of them.",
     )
     activation_checkpointing: bool = Field(
         False,
@@ -195,6 +207,13 @@ class PretrainingSettings(UnlabelledSettings):
     def _normalises_over_whole_batches(self) -> Self:
         if self.auto_micro_batch and self.norm == "batch":
             raise ValueError("norm batch needs the whole batch, but auto_micro_batch would split it; omit one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _names_parts_that_exist(self) -> Self:
+        find_mask(self.mask)
+        find_target(self.target)
+        find_decoder(self.decoder)
         return self
 
     @model_validator(mode="after")

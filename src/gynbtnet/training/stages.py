@@ -20,6 +20,7 @@ from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.sparse.registered_parts import IMAGE, find_mask, find_target
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
@@ -115,6 +116,8 @@ def pretrain(
 
 
 def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> None:
+    if plan.network == "nnunet":
+        raise BadInput("The plan is for a network of nnU-Net, which isn't pretrained here; plan without --like.")
     if (plan.network == "swin_unetr") != isinstance(settings, ProxyTaskSettings):
         raise BadInput(
             f"The plan is for {plan.network}, but the settings are for another network: masked modelling pretrains "
@@ -136,16 +139,22 @@ def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTask
         settings.normalise_target,
         epsilon_hu=_epsilon_hu(settings),
         ct=tuple(name.casefold() == CT for name in plan.channels),
+        mask=find_mask(settings.mask),
+        target=find_target(settings.target),
     )
 
 
 def _masked_autoencoder(plan: Plan, settings: PretrainingSettings) -> MaskedAutoencoder | DenseMaskedAutoencoder:
-    channels = len(plan.channels)
+    channels, target = len(plan.channels), find_target(settings.target)
+    outputs = channels * (target.outputs if target else 1)
     if settings.encoder == "dense":
-        return DenseMaskedAutoencoder(plan.preset, channels, strides=plan.strides, decoder=settings.decoder)
+        return DenseMaskedAutoencoder(
+            plan.preset, channels, strides=plan.strides, decoder=settings.decoder, outputs=outputs
+        )
     return MaskedAutoencoder(
         plan.preset,
         channels,
+        outputs=outputs,
         strides=plan.strides,
         norm=settings.norm,
         decoder=settings.decoder,
@@ -170,9 +179,8 @@ def finetune(
         out: run folder; an interrupted run in it is resumed, a finished one stays unchanged.
         training_ids: cases to train on; prepared cases in neither list are not used.
         validation_ids: cases that select the best weights; if empty, the lowest training loss selects them.
-        start: run folder of an earlier stage, whose last weights are transferred; or an exported encoder, a weights
-            file of STU-Net, or one of nnU-Net or nnssl with either network. From stage 1 the encoder is transferred,
-            from a segmentation everything except the heads. None: from scratch.
+        start: see :func:`~gynbtnet.training.starting_weights.read_starting_weights`. From stage 1 the encoder is
+            transferred, from a segmentation everything except the heads. None: from scratch.
 
     Returns:
         The run folder.
@@ -203,7 +211,7 @@ def finetune(
     training, validation = _make_batches(stage)
     patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
-    source = read_starting_weights(start) if start is not None else None
+    source = read_starting_weights(start, plan.network) if start is not None else None
     run = _open(stage, training, validation, {"start": source.sha256 if source else None})
     with _seeded(settings.seed):
         network = build_network(plan, deep_supervision=settings.deep_supervision)
@@ -287,8 +295,8 @@ def _split_cases(stage: _Stage) -> tuple[list[PreparedCase], list[PreparedCase]]
 
 
 def _epsilon_hu(settings: PretrainingSettings) -> float | None:
-    """Return the epsilon of normalised targets in HU; None if SparK's is used or targets aren't normalised."""
-    return settings.target_epsilon_hu if settings.normalise_target else None
+    """Return the epsilon of normalised targets in HU; None if SparK's is used or targets aren't a normalised image."""
+    return settings.target_epsilon_hu if settings.normalise_target and settings.target == IMAGE else None
 
 
 def _checked(

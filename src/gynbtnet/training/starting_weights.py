@@ -14,6 +14,7 @@ from gynbtnet.networks.torch_checkpoint import read_checkpoint
 from gynbtnet.networks.transfer import Parts
 from gynbtnet.networks.weights_file import check_finite, read_weights
 from gynbtnet.preparation.planning.plan_files import load_plan
+from gynbtnet.preparation.planning.settings import PlannedNetwork
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.training.run_folder import RunFolder
@@ -42,24 +43,25 @@ class StartingWeights:
     channels: tuple[str, ...] | None = None
 
 
-def read_starting_weights(start: Path) -> StartingWeights:
+def read_starting_weights(start: Path, network: PlannedNetwork = "gynbtnet") -> StartingWeights:
     """Read the weights to start from; nothing in any file is executed.
 
     Args:
-        start: run folder of an earlier stage, whose last weights are read; folder that ``gynbtnet export --to encoder``
-            wrote; a ``.model`` or ``.pth`` file of STU-Net, nnU-Net or nnssl; or a folder that nnU-Net trained, of
-            which the first fold is read.
+        start: one of these. A run folder of an earlier stage, whose last weights are read. A folder that ``gynbtnet
+            export --to encoder`` wrote. A ``.model`` or ``.pth`` file of STU-Net, nnU-Net or nnssl. A folder that
+            nnU-Net trained, of which the first fold is read.
+        network: network of the plan.
 
     Raises:
-        BadInput: If there are no weights, a file is damaged, or its network is neither GynBTNet nor STU-Net.
+        BadInput: If there are no weights, a file is damaged, or its network isn't that of the plan.
     """
     if start.is_file():
-        return _from_checkpoint(start)
+        return _from_checkpoint(start, network)
     if (start / _ENCODER).is_file():
         return _from_encoder(start)
     folds = sorted(start.glob(f"fold_*/{_CHECKPOINT}"))
     if folds:
-        return _from_checkpoint(folds[0])
+        return _from_checkpoint(folds[0], network)
     path = RunFolder(start).last_weights
     if not path.is_file():
         raise BadInput(f"There is no {path}; expected the folder of a training run that has ended.")
@@ -78,19 +80,33 @@ def _from_encoder(folder: Path) -> StartingWeights:
     return StartingWeights(sha256_of(path), weights, "encoder", tuple(channels))
 
 
-def _from_checkpoint(path: Path) -> StartingWeights:
+def _from_checkpoint(path: Path, network: PlannedNetwork) -> StartingWeights:
     content = read_checkpoint(path, _EXPECTED)
     stored = next((content[key] for key in _KEYS if isinstance(content, Mapping) and key in content), None)
     if not isinstance(stored, Mapping):
         raise BadInput(f"{path} has no weights under {' or '.join(_KEYS)}; expected {_EXPECTED}.")
     weights = {re.sub(r"^network\.", "", name): value for name, value in unique_weights(stored).items()}
+    if network == "nnunet":
+        return _of_nnunet(path, weights)
     if any(name.startswith("conv_blocks_context.") for name in weights):
         weights = rename_stu_net(weights)
     elif not any(name.startswith("encoder.levels.") for name in weights):
         raise BadInput(
             f"{path} holds another network than GynBTNet or STU-Net ({next(iter(weights), 'empty')}): its filters "
-            "fit no layer here. Start from a run, an exported encoder or STU-Net's file, or train it in nnU-Net."
+            "fit no layer of this plan. To train on with that network, plan with `gynbtnet plan --like FOLDER`."
         )
     check_finite(weights, path)
     has_decoder = any(name.startswith("decoder.levels.") for name in weights)
+    return StartingWeights(sha256_of(path), weights, "all_but_heads" if has_decoder else "encoder")
+
+
+def _of_nnunet(path: Path, weights: Mapping[str, Tensor]) -> StartingWeights:
+    """Return weights of nnU-Net's network, or of its encoder alone as nnssl pretrains it."""
+    if not any(name.startswith("encoder.st") for name in weights):
+        raise BadInput(
+            f"{path} holds another network than nnU-Net's ({next(iter(weights), 'empty')}), but the plan is for one of "
+            "nnU-Net; give the folder that the plan was made like."
+        )
+    check_finite(weights, path)
+    has_decoder = any(name.startswith("decoder.stages.") for name in weights)
     return StartingWeights(sha256_of(path), weights, "all_but_heads" if has_decoder else "encoder")

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -16,12 +17,15 @@ from gynbtnet.preparation import Intensity, Plan, preprocess_volume, save_plan
 from gynbtnet.runtime import BadInput
 from gynbtnet.sparse import DenseMaskedAutoencoder, MaskedAutoencoder, draw_active_blocks, sparse_encode
 
+NormKind = Literal["instance", "batch"]
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (1, 2, 2), (1, 2, 2))
 HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "encoder.md"
 CT = Intensity(40, 150, -200, 300, 40, -500, 900)
 
 
-def write_run(folder: Path, *, norm: str = "instance", channels: tuple[str, ...] = ("CT",), ct: bool = False) -> Path:
+def write_run(
+    folder: Path, *, norm: NormKind = "instance", channels: tuple[str, ...] = ("CT",), ct: bool = False
+) -> Path:
     """Write the folder of a finished pretraining."""
     plan = Plan(
         (), (2.0, 2.0, 2.0), "ct" if ct else "zscore", (CT,) * len(channels) if ct else None, (16, 32, 32), 1, "XS",
@@ -39,7 +43,7 @@ def write_run(folder: Path, *, norm: str = "instance", channels: tuple[str, ...]
 
 
 @pytest.mark.parametrize(("norm", "channels", "ct"), [("instance", ("CT",), True), ("batch", ("CT", "T2"), False)])
-def test_features_are_those_of_the_run(tmp_path: Path, norm: str, channels: tuple[str, ...], ct: bool) -> None:
+def test_features_are_those_of_the_run(tmp_path: Path, norm: NormKind, channels: tuple[str, ...], ct: bool) -> None:
     """The loader runs in a process that can't import this package."""
     run = write_run(tmp_path / "run", norm=norm, channels=channels, ct=ct)
     out = export_encoder(run, tmp_path / "encoder")

@@ -29,7 +29,7 @@ class LabelledArchive:
         label_map: returns the path of the label map of a scan.
         example: path of a scan and of its label map, for a message.
         is_left_out: returns True for the patient of a scan that isn't taken, such as an MR among CTs.
-        left_out: what is left out, as in "an MR".
+        left_out: description of the scans that are left out.
     """
 
     layout: str

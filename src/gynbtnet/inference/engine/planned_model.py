@@ -61,7 +61,7 @@ class PlannedModel(ABC):
     @property
     def title(self) -> str:
         """Name in an RTSTRUCT."""
-        return "GynBTNet" if self.plan.network == "gynbtnet" else "Swin-UNETR"
+        return {"gynbtnet": "GynBTNet", "nnunet": "nnU-Net"}.get(self.plan.network, "Swin-UNETR")
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class PlannedModel(ABC):
     @property
     def libraries(self) -> tuple[str, ...]:
         """Distributions that the network is built from, in addition to PyTorch."""
-        return () if self.plan.network == "gynbtnet" else ("monai",)
+        return ("monai",) if self.plan.network == "swin_unetr" else ()
 
     def segment(self, volumes: Sequence[Volume], settings: PredictionSettings) -> SegmentationResult:
         """Segment a scan by sliding window, and measure how well the averaged forward passes agree.

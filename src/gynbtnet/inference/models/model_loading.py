@@ -61,7 +61,7 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Segm
 
 
 def _load_own(folder: Path, settings: PredictionSettings) -> PlannedModel:
-    """Load a model of our own training from a folder."""
+    """Load a model that this package trained from a folder."""
     if _fold_folders(folder) and not any(folder.glob("weights_*.safetensors")):
         return _load_ensemble(folder, settings)
     return Model.load(folder, weights=settings.weights, device=settings.device)

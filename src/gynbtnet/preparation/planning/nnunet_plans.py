@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gynbtnet.imaging.nesting import Nesting
+from gynbtnet.networks.nnunet_architecture import UNetArchitecture, describe_architecture, parse_architecture
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
@@ -27,8 +28,8 @@ from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRul
 from gynbtnet.preparation.planning.settings import (
     ALL_AXES,
     Axis,
-    NetworkName,
     Normalisation,
+    PlannedNetwork,
     SeparateZ,
     preset_strides,
     total_stride,
@@ -43,7 +44,7 @@ SECTION = "gynbtnet"
 DATA_IDENTIFIER = f"{PLANS}_{STOCK}"
 """Folder of prepared scans for both configurations, next to the plans."""
 
-_CLASSES: dict[NetworkName, str] = {
+_CLASSES: dict[PlannedNetwork, str] = {
     "gynbtnet": "gynbtnet.networks.nnunet_network.NnunetGynBTNet",
     "swin_unetr": "gynbtnet.networks.swin_unetr.SwinUNETR",
 }
@@ -94,11 +95,7 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
             },
             OURS: {
                 "inherits_from": STOCK,
-                "architecture": {
-                    "network_class_name": _CLASSES[plan.network],
-                    "arch_kwargs": {"preset": plan.preset, "strides": plan.strides},
-                    "_kw_requires_import": [],
-                },
+                "architecture": _own_network(plan),
             },
         },
         SECTION: {
@@ -118,7 +115,12 @@ def to_nnunet(plan: Plan, dataset_name: str = "GynBTNet") -> tuple[dict[str, Any
 
 
 def from_nnunet(
-    plans: Mapping[str, Any], dataset: Mapping[str, Any], *, preset: str = "L", configuration: str | None = None
+    plans: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    *,
+    preset: str = "L",
+    configuration: str | None = None,
+    keep_network: bool = False,
 ) -> Plan:
     """Convert the contents of ``plans.json`` and ``dataset.json`` to a plan.
 
@@ -131,6 +133,7 @@ def from_nnunet(
         dataset: content of ``dataset.json``.
         preset: network to use with a plan for another network; a plan for ours names it.
         configuration: name of the configuration; None: ours if present, otherwise ``3d_fullres``.
+        keep_network: keep nnU-Net's own network instead of a preset of ours.
 
     Returns:
         The plan.
@@ -140,7 +143,7 @@ def from_nnunet(
     """
     try:
         chosen = configuration or (OURS if OURS in plans["configurations"] else STOCK)
-        return _read(plans, _configuration(plans, chosen), dataset, preset)
+        return _read(plans, _configuration(plans, chosen), dataset, preset, keep_network or chosen == OURS)
     except KeyError as error:
         raise ValueError(f"{error} is missing") from error
     except RecursionError as error:
@@ -149,25 +152,37 @@ def from_nnunet(
         raise ValueError(str(error)) from error
 
 
-def _read(plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: Mapping[str, Any], preset: str) -> Plan:
+def _read(
+    plans: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    preset: str,
+    keep_network: bool,
+) -> Plan:
     back = plans["transpose_backward"]
     patch: Triple = _three(configuration["patch_size"], _whole, back)
     channels = parse_channel_names(dataset["channel_names"])
     normalisation = _normalisation(configuration, channels)
     separate_z, notes = _separate_z(configuration)
-    architecture = configuration["architecture"]
+    described = configuration.get("architecture", {})
     networks = {path: name for name, path in _CLASSES.items()}
-    network = networks.get(architecture["network_class_name"])
-    if network is not None:
-        preset = str(architecture["arch_kwargs"]["preset"])
-        strides = tuple(_three(stride, _whole) for stride in architecture["arch_kwargs"]["strides"])
+    network: PlannedNetwork | None = networks.get(described.get("network_class_name"))
+    architecture = None
+    if network is None and keep_network:
+        network, architecture = "nnunet", _kept_architecture(configuration, back)
+        preset, strides = architecture.kind, tuple(_three(stride, _whole) for stride in architecture.strides)
+        notes += tuple(map(str, plans.get("notes", ())))
+    elif network is not None:
+        architecture_values = described["arch_kwargs"]
+        preset = str(architecture_values["preset"])
+        strides = tuple(_three(stride, _whole) for stride in architecture_values["strides"])
         notes = tuple(map(str, plans.get("notes", ())))
     else:
         if preset not in PRESETS:
             raise ValueError(f"preset is one of {', '.join(PRESETS)}, not {preset}")
         strides = preset_strides(preset)
         patch, planned = _fitting(patch, total_stride(strides)), patch
-        notes += (_changed_network(str(architecture["network_class_name"]), preset, planned, patch),)
+        notes += (_changed_network(_network_name(configuration), preset, planned, patch),)
     structures, regions = parse_structures(dataset)
     properties = plans["foreground_intensity_properties_per_channel"]
     own = plans.get(SECTION, {})
@@ -192,7 +207,24 @@ def _read(plans: Mapping[str, Any], configuration: Mapping[str, Any], dataset: M
         sides_swapped=_YES_OR_NO.validate_python(own.get("sides_swapped", False)),
         regions=regions,
         nesting=Nesting(_PAIRS.validate_python(own.get("nesting", ()))),
+        architecture=architecture,
     )
+
+
+def _kept_architecture(configuration: Mapping[str, Any], back: Any) -> UNetArchitecture:
+    architecture = parse_architecture(configuration)
+    if architecture.axes != 3 or configuration.get("previous_stage"):
+        raise ValueError("only networks of 3d_fullres and 3d_lowres can be trained on")
+    if list(back) != [0, 1, 2]:
+        raise ValueError("the plan permutes the axes of the scan, so its network can't be trained on here")
+    return architecture
+
+
+def _network_name(configuration: Mapping[str, Any]) -> str:
+    """Return the class of the network; nnU-Net named it differently before version 2.4."""
+    if "UNet_class_name" in configuration:
+        return str(configuration["UNet_class_name"])
+    return str(configuration["architecture"]["network_class_name"])
 
 
 def _configuration(plans: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -287,6 +319,17 @@ def _stock_network(plan: Plan) -> dict[str, Any]:
             "nonlin_kwargs": {"inplace": True},
         },
         "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+    }
+
+
+def _own_network(plan: Plan) -> dict[str, Any]:
+    """Return the network of a plan in nnU-Net's format."""
+    if plan.architecture is not None:
+        return describe_architecture(plan.architecture)
+    return {
+        "network_class_name": _CLASSES[plan.network],
+        "arch_kwargs": {"preset": plan.preset, "strides": plan.strides},
+        "_kw_requires_import": [],
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gynbtnet.imaging.nesting import NO_NESTING, Nesting
 from gynbtnet.imaging.regions import Regions
 from gynbtnet.imaging.sides import mirrored_labels
+from gynbtnet.networks.nnunet_architecture import UNetArchitecture
 from gynbtnet.preparation.planning.anisotropy import separate_axis
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -14,8 +15,8 @@ from gynbtnet.preparation.planning.settings import (
     MAX_CHANNELS,
     MAX_STRUCTURES,
     Axis,
-    NetworkName,
     Normalisation,
+    PlannedNetwork,
     SeparateZ,
     check_batch,
     check_names,
@@ -48,7 +49,7 @@ class Plan:
         batch_size: patches in a batch.
         preset: name of the network's size.
         strides: stride of each level of the preset, fine to coarse, (z, y, x); empty for "swin_unetr".
-        network: "gynbtnet", or the baseline "swin_unetr".
+        network: "gynbtnet", the baseline "swin_unetr", or "nnunet": a network of nnU-Net with this ``architecture``.
         channels: name of each channel, in order.
         separate_z: whether thick slices are resampled separately, see :mod:`gynbtnet.preparation.planning.anisotropy`.
         notes: choices and changes during planning, one sentence each.
@@ -59,6 +60,7 @@ class Plan:
         sides_swapped: whether left and right structures swapped their labels when x was mirrored.
         regions: labels of each structure in the prepared scans if structures overlap; None if they exclude each other.
         nesting: inner and outer structures, which prediction keeps; only if structures overlap.
+        architecture: layers of a network of nnU-Net, with axes (z, y, x); None for all others.
 
     Raises:
         ValueError: If the values are inconsistent.
@@ -72,7 +74,7 @@ class Plan:
     batch_size: int
     preset: str
     strides: tuple[Triple, ...]
-    network: NetworkName = "gynbtnet"
+    network: PlannedNetwork = "gynbtnet"
     channels: tuple[str, ...] = ("CT",)
     separate_z: SeparateZ = "auto"
     notes: tuple[str, ...] = ()
@@ -82,6 +84,7 @@ class Plan:
     sides_swapped: bool = False
     regions: Regions | None = None
     nesting: Nesting = NO_NESTING
+    architecture: UNetArchitecture | None = None
 
     def __post_init__(self) -> None:
         if self.normalisation not in ("zscore", "ct"):
@@ -110,6 +113,10 @@ class Plan:
         if self.regions is not None and self.regions.structures != self.structures:
             raise ValueError(f"regions are those of {self.regions.structures}, not of {self.structures}")
         check_nesting(self.nesting, self.structures, overlapping=self.overlapping)
+        if (self.network == "nnunet") != (self.architecture is not None):
+            raise ValueError(f"network {self.network} has {'no' if self.architecture is None else 'an'} architecture")
+        if self.architecture is not None and self.architecture.strides != self.strides:
+            raise ValueError(f"strides are {self.strides}, but the architecture has {self.architecture.strides}")
 
     @property
     def is_synthetic(self) -> bool:

@@ -1,6 +1,7 @@
 """Plans on disk: ``plans.json`` and ``dataset.json`` in nnU-Net's vocabulary."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,56 @@ def load_plan(folder: Path, *, preset: str = "L") -> Plan:
             f"({' '.join(str(error).split())[:300]}); expected the files that `gynbtnet plan`, a training run or "
             "nnU-Net's planning wrote."
         ) from error
+
+
+def plan_like(plan: Plan, folder: Path) -> Plan:
+    """Return a cohort's plan with spacing, normalisation, patch and network of a folder that nnU-Net trained.
+
+    A model that starts from the folder's weights then sees scans as the folder's training did.
+
+    Args:
+        plan: plan of the cohort, whose structures and their volumes are kept.
+        folder: trained folder, named trainer, plans and configuration, such as
+            ``nnUNetTrainer__nnUNetPlans__3d_fullres``.
+
+    Returns:
+        The plan.
+
+    Raises:
+        BadInput: If a file is absent or damaged, the plan can't be followed, or its channels are others.
+    """
+    configuration = folder.resolve().name.rpartition("__")[2]
+    try:
+        theirs = from_nnunet(
+            _read(folder / "plans.json"),
+            _read(folder / "dataset.json"),
+            configuration=configuration,
+            keep_network=True,
+        )
+    except ValueError as error:
+        raise BadInput(
+            f"{folder} is not a folder of nnU-Net whose network can be trained on "
+            f"({' '.join(str(error).split())[:300]}); expected one such as nnUNetTrainer__nnUNetPlans__3d_fullres."
+        ) from error
+    if [name.casefold() for name in theirs.channels] != [name.casefold() for name in plan.channels]:
+        raise BadInput(
+            f"{folder} reads the channels {', '.join(theirs.channels)}, but the cohort has {', '.join(plan.channels)}; "
+            "expected the same channels in the same order."
+        )
+    return replace(
+        plan,
+        spacing=theirs.spacing,
+        normalisation=theirs.normalisation,
+        intensities=theirs.intensities,
+        patch_size=theirs.patch_size,
+        batch_size=theirs.batch_size,
+        network=theirs.network,
+        preset=theirs.preset,
+        strides=theirs.strides,
+        separate_z=theirs.separate_z,
+        architecture=theirs.architecture,
+        notes=(*plan.notes, *theirs.notes, f"Spacing, normalisation, patch and network are those of {folder.name}."),
+    )
 
 
 def _plans_in(folder: Path) -> Path:

@@ -14,6 +14,8 @@ from gynbtnet.runtime.settings import Settings
 
 Normalisation = Literal["zscore", "ct"]
 NetworkName = Literal["gynbtnet", "swin_unetr"]
+PlannedNetwork = Literal["gynbtnet", "swin_unetr", "nnunet"]
+"""Networks of a plan; a recipe can't name nnU-Net's, because its layers come from a trained folder."""
 PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
 SeparateZ = Literal["auto", "never"]
 Outputs = Literal["auto", "exclusive", "overlapping"]
@@ -218,6 +220,9 @@ def check_network(network: str, preset: str, strides: tuple[Triple, ...]) -> Non
     """Raise ValueError if network, preset and strides don't match."""
     if network == "gynbtnet":
         check_strides(preset, strides)
+    elif network == "nnunet":
+        if not strides:
+            raise ValueError("a network of nnU-Net needs its strides")
     elif network != "swin_unetr":
         raise ValueError(f"network is gynbtnet or swin_unetr, not {network}")
     elif preset not in _FEATURE_SIZES:

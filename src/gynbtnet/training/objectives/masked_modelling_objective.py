@@ -9,10 +9,13 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from gynbtnet.runtime.array_types import Triple
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.sparse.active_blocks import ActiveBlocks
 from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.sparse.masking import draw_mask
+from gynbtnet.sparse.registered_parts import MaskRule, Target
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.losses import SPARK_EPSILON, denormalise_cells, masked_l2
 from gynbtnet.training.training_pictures import Plane, grey_rows
@@ -30,6 +33,8 @@ class MaskedModellingObjective:
         epsilon_hu: standard deviation in HU whose square is added to the variance of each cell of a CT channel; None
             for SparK's 1e-6. If it is set, batches need ``units``.
         ct: True for each channel that is CT; the others use SparK's 1e-6.
+        mask: rule that draws the mask of a patch; None: random cells.
+        target: target of the reconstruction; None: the image.
     """
 
     network: MaskedAutoencoder | DenseMaskedAutoencoder
@@ -38,6 +43,8 @@ class MaskedModellingObjective:
     title: str = "Pretraining"
     epsilon_hu: float | None = None
     ct: tuple[bool, ...] = (True,)
+    mask: MaskRule | None = None
+    target: Target | None = None
 
     @property
     def score_names(self) -> tuple[str, ...]:
@@ -50,7 +57,7 @@ class MaskedModellingObjective:
         reconstruction = network(batch["image"], active)
         return masked_l2(
             reconstruction,
-            batch["image"],
+            self._target(batch["image"]),
             ~active.mask,
             normalise=self.normalise_target,
             epsilon=self._epsilon(batch),
@@ -77,10 +84,10 @@ class MaskedModellingObjective:
     def _planes(self, patch: Batch) -> list[Plane]:
         image, active = patch["image"], self._active(patch)
         hidden = interpolate((~active.mask)[:, None].float().to(image.device), image.shape[2:]) > 0
-        filled = self.network(image, active).float()
+        filled, target = self.network(image, active).float(), self._target(image)
         if self.normalise_target:
-            filled = denormalise_cells(image, filled, active.grid, self._epsilon(patch))
-        volumes = (image, torch.where(hidden, torch.nan, image), torch.where(hidden, filled, image))
+            filled = denormalise_cells(target, filled, active.grid, self._epsilon(patch))
+        volumes = (target, torch.where(hidden, torch.nan, image), torch.where(hidden, filled, target))
         middle = image.shape[2] // 2
         return [volume[0, 0, middle].cpu().numpy() for volume in volumes]
 
@@ -92,10 +99,27 @@ class MaskedModellingObjective:
         ct = torch.tensor(self.ct).to(ct_epsilon.device, non_blocking=True)
         return torch.where(ct, ct_epsilon, SPARK_EPSILON)
 
+    def _target(self, image: Tensor) -> Tensor:
+        """Return what the reconstruction is compared with, without gradients."""
+        if self.target is None:
+            return image
+        with torch.no_grad():
+            return self.target.make(image)
+
     def _active(self, batch: Batch) -> ActiveBlocks:
         """Draw the masks patch by patch on the CPU, so that neither batch nor device changes a patch's mask."""
         grid = self.network.encoder.deepest_grid(batch["image"].shape[2:])
-        masks = [
-            draw_mask(1, grid, self.mask_ratio, torch.Generator().manual_seed(seed)) for seed in batch["seeds"].tolist()
-        ]
+        masks = [self._mask(grid, torch.Generator().manual_seed(seed)) for seed in batch["seeds"].tolist()]
         return ActiveBlocks(torch.cat(masks), batch["image"].device)
+
+    def _mask(self, grid: Triple, generator: torch.Generator) -> Tensor:
+        """Return the mask (1, z, y, x) of one patch."""
+        if self.mask is None:
+            return draw_mask(1, grid, self.mask_ratio, generator)
+        mask = self.mask(grid, self.mask_ratio, generator)
+        if tuple(mask.shape) != tuple(grid) or mask.dtype != torch.bool:
+            raise BadInput(
+                f"The registered mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of shape "
+                f"{tuple(grid)}, true for visible cells."
+            )
+        return mask[None].cpu()

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.imaging import Geometry, Volume
-from gynbtnet.imaging.orientation import reorientation_to_lps
+from gynbtnet.imaging import Geometry, Volume, reorientation_to_lps
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.models.nnunet.nnunet_folder_model import NnunetFolderModel
@@ -249,7 +248,7 @@ def test_a_cascade_refines_its_first_stage(tmp_path: Path) -> None:
     )
     scan = scan_of_blobs((10, 44, 36))
     before = stock_prediction(first, [scan])
-    model = load_model(second)
+    model = NnunetFolderModel.load(second)
     assert_same(labels_of(model.previous, [scan]), before)
     object.__setattr__(model, "previous", Fixed(before))  # a single voxel changes many, as the weights are random
     assert_same(labels_of(model, [scan]), stock_prediction(second, [scan], before))
@@ -267,8 +266,9 @@ def test_every_orientation_of_the_file(tmp_path: Path, reader: str, order: tuple
     write_trained(folder, plans, dataset_of(), mirror_axes=None)
     scan = scan_of_blobs((10, 40, 36))
     columns = np.eye(3)[:, ::-1][:, order] * np.where(mirrored, -1, 1)
-    array = np.flip(scan.array.transpose(order), np.flatnonzero(mirrored))
-    spacing = tuple(scan.geometry.spacing[axis] for axis in order)
+    array = np.flip(scan.array.transpose(order), tuple(np.flatnonzero(mirrored)))
+    z, y, x = (scan.geometry.spacing[axis] for axis in order)
+    spacing = (z, y, x)
     stored = Volume(array, Geometry(array.shape, spacing, (5, 6, 7), tuple(columns[:, ::-1].ravel())))
     to_lps = reorientation_to_lps(stored.geometry)
     if reader == "SimpleITKIO":
@@ -277,7 +277,7 @@ def test_every_orientation_of_the_file(tmp_path: Path, reader: str, order: tuple
         assert (to_lps.array(array) == scan.array).all()
         seen, back = (
             scan.array[:, ::-1, ::-1],
-            lambda labels: np.flip(labels[:, ::-1, ::-1].transpose(order), np.flatnonzero(mirrored)),
+            lambda labels: np.flip(labels[:, ::-1, ::-1].transpose(order), tuple(np.flatnonzero(mirrored))),
         )
     model = load_model(folder)
     stock = stock_prediction(folder, [Volume(np.ascontiguousarray(seen), replace_shape(scan, seen, spacing, reader))])

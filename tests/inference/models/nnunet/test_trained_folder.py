@@ -23,7 +23,7 @@ from gynbtnet.inference.models.nnunet.configuration import NnunetConfiguration
 from gynbtnet.inference.models.nnunet.nnunet_folder_model import NnunetFolderModel
 from gynbtnet.inference.models.nnunet.outputs import NnunetOutputs, parse_outputs, structures_of
 from gynbtnet.inference.models.nnunet.trained_folder import TrainedFolder
-from gynbtnet.networks.nnunet_network import NnunetGynBTNet
+from gynbtnet.networks import GynBTNet
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime import BadInput
 
@@ -234,10 +234,10 @@ def test_zip_files(folder: Path, tmp_path: Path) -> None:
 
 
 def test_our_network_trained_in_nnunet(tmp_path: Path) -> None:
-    """Nnunet's trainer builds NnunetGynBTNet from our plans; its folder is predicted as any other."""
+    """NnunetGynBTNet, which our plans name, has the parameters of GynBTNet; its folder is predicted as any other."""
     torch.manual_seed(0)
     strides = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
-    network = NnunetGynBTNet(1, 4, "XS", strides)
+    network = GynBTNet("XS", outputs=4, strides=strides)
     own = {
         "network_class_name": "gynbtnet.networks.nnunet_network.NnunetGynBTNet",
         "arch_kwargs": {"preset": "XS", "strides": strides},

@@ -11,7 +11,6 @@ from unittest import mock
 
 import numpy as np
 import torch
-from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet, ResidualUNet
 from torch import nn
 
 from gynbtnet.imaging import Geometry, Volume
@@ -28,11 +27,6 @@ STATISTICS = {
 }
 LABELS: dict[str, Any] = {"background": 0, "urinary_bladder": 1, "Rectum": 2, "Bowel loops": 3}
 REGIONS: dict[str, Any] = {"background": 0, "pelvic organs": [1, 2, 3], "rectum": 2, "gut": [2, 3]}
-_NETWORKS: dict[str, Any] = {
-    "PlainConvUNet": PlainConvUNet,
-    "ResidualEncoderUNet": ResidualEncoderUNet,
-    "ResidualUNet": ResidualUNet,
-}
 
 
 def architecture(kind: str = "PlainConvUNet", axes: int = 3, **changes: Any) -> dict[str, Any]:

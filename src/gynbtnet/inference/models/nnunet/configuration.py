@@ -20,7 +20,7 @@ _SCHEMES: tuple[Scheme, ...] = (
     "CTNormalization", "ZScoreNormalization", "NoNormalization", "RescaleTo01Normalization", "RGBTo01Normalization",
 )  # fmt: skip
 _READERS = {"SimpleITKIO": False, "NibabelIO": False, "NibabelIOWithReorient": True}
-"""Whether a reader reorients scans, by name."""
+"""True for each reader that reorients scans, by name."""
 _SPLINES, _LINEAR = "resample_data_or_seg_to_shape", "resample_torch_fornnunet"
 _OURS = ("gynbtnet.networks.nnunet_network.ReorientedGynBTNet", "gynbtnet.networks.turned_network.TurnedGynBTNet")
 _TRAINED_OURS = "gynbtnet.networks.nnunet_network.NnunetGynBTNet"

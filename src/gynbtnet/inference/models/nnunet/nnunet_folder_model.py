@@ -246,7 +246,7 @@ class NnunetFolderModel:
         return self.previous.configuration.outputs.as_nnunet_labels(result.segmentation)
 
     def _check_memory(self, grid: Geometry, scan: NnunetScan) -> None:
-        """Refuse a scan whose windows and labels don't fit into memory beside the prepared scan."""
+        """Refuse a scan whose windows and labels don't fit into memory together with the prepared scan."""
         configuration, shape = self.configuration, scan.geometry.shape
         window, outputs = configuration.window, configuration.outputs.count + configuration.outputs.overlapping
         rows = prod(max(n, size) for n, size in zip(shape[1:], window[1:], strict=True)) * (window[0] + 1)

@@ -1,4 +1,4 @@
-"""Outputs of a network of nnU-Net, and the structures that they stand for."""
+"""Outputs of a network of nnU-Net, and the structures that they mean."""
 
 import re
 from collections import Counter
@@ -37,7 +37,7 @@ class NnunetOutputs:
 
     @property
     def overlapping(self) -> bool:
-        """True if each structure has a sigmoid of its own, and False if a softmax decides among all."""
+        """True if each structure has its own sigmoid, and False if a softmax decides among all."""
         return bool(self.numbers)
 
     @property
