@@ -27,7 +27,7 @@ def serve() -> Iterator[Callable[..., ReviewServer]]:
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))
-        for _ in range(100):
+        for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port_of(server))) == 0:
                     return server
@@ -37,7 +37,7 @@ def serve() -> Iterator[Callable[..., ReviewServer]]:
     yield start
     for server, thread in running:
         server.stop()
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive()
 
 
@@ -47,7 +47,7 @@ def port_of(server: ReviewServer) -> int:
 
 def client_of(server: ReviewServer) -> httpx.Client:
     base = f"http://127.0.0.1:{port_of(server)}"
-    return httpx.Client(base_url=base, headers={"Origin": base}, timeout=20)
+    return httpx.Client(base_url=base, headers={"Origin": base}, timeout=120)
 
 
 PATHS = ("/", "/app.js", "/page.css", "/api/worklist", "/api/case/0", "/api/case/0/image", "/api/case/0/mask/0", "/no")

@@ -53,7 +53,7 @@ class Served:
 
     def open(self) -> Page:
         context = self.browser.new_context(viewport={"width": 1100, "height": 700})
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.on("request", self._request)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -78,7 +78,7 @@ class Served:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(20)
+            self.process.wait(120)
         self.process.stdout.close()
 
 
@@ -91,10 +91,10 @@ def serve(browser: Browser) -> Iterator[Callable[..., Served]]:
         return running[-1]
 
     yield start
+    for context in browser.contexts:
+        context.close()
     for served in running:
         served.stop()
-        for context in browser.contexts:
-            context.close()
         assert served.foreign == [], "a request left 127.0.0.1"
         assert served.errors == []
 

@@ -276,7 +276,14 @@ class ReviewServer:
             ) from error
         self._reviews = reviews
         self.access = Access(make_app(reviews), self._socket.getsockname()[1], announce)
-        config = uvicorn.Config(self.access, log_config=None, access_log=False, lifespan="off", server_header=False)
+        config = uvicorn.Config(
+            self.access,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
         self._server = uvicorn.Server(config)
 
     @property
