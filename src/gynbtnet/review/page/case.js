@@ -17,8 +17,9 @@ export class Case {
 
   async load() {
     Object.assign(this, await get(this.path));
-    this.image = new Int16Array((await getBytes(`${this.path}/image`)).bytes.buffer);
+    const image = getBytes(`${this.path}/image`);
     this.masks = await Promise.all(this.structures.map((_, i) => this.fetchMask(i, "current")));
+    this.image = new Int16Array((await image).bytes.buffer);
     this.versions = this.structures.map(() => 0);
     this.references = this.structures.map(() => null);
     this.automatic = this.structures.map(() => null);
