@@ -112,10 +112,11 @@ def main() -> None:
         prediction = make_prediction(Path(temporary), tuple(arguments.matrix))
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 1400, "height": 860})
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(600_000)
         command = [sys.executable, "-m", "gynbtnet", "review", str(prediction), "--no-browser"]
         began = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
             assert server.stdout is not None
             link = server.stdout.readline().split()[-1]
             started = time.perf_counter()
@@ -123,8 +124,10 @@ def main() -> None:
             page.wait_for_selector("body[data-ready]")
             opened = time.perf_counter()
             shown, stored = time_strokes(page, arguments.strokes)
+        finally:
             browser.close()
             server.terminate()
+            server.communicate()
     load = f"{os.getloadavg()[0]:.1f}"
     print(f"\n{' × '.join(map(str, arguments.matrix))} voxels (z, y, x), software rendering, load average {load}\n")
     print("| server (s) | open (s) | movement shown, median (ms) | 95 % (ms) | stroke stored, median (ms) |")

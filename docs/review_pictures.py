@@ -19,26 +19,32 @@ def main(prediction: Path) -> None:
     if chromium is None:
         raise SystemExit("Chromium was not found, and the pictures need it; install it, or keep the old pictures.")
     command = [sys.executable, "-m", "gynbtnet", "review", str(prediction), "--no-browser"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, sync_playwright() as playwright:
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
         assert server.stdout is not None
         link = server.stdout.readline().split()[-1]
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1400, "height": 860})
-        page.set_default_timeout(120_000)
-        page.goto(link)
-        page.wait_for_selector("body[data-ready]")
-        take(page, "review")
-        page.keyboard.press("d")
-        page.wait_for_selector("#dose-metrics td")
-        page.keyboard.press("g")
-        take(page, "review_dose")
-        page.keyboard.press("d")
-        page.set_viewport_size({"width": 800, "height": 900})
-        take(page, "review_narrow")
-        page.keyboard.press("?")
-        take(page, "review_keys")
-        browser.close()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1400, "height": 860})
+            page.set_default_timeout(600_000)
+            page.goto(link)
+            page.wait_for_selector("body[data-ready]")
+            page.keyboard.press("g")
+            take(page, "review")
+            page.keyboard.press("1")
+            page.keyboard.press("g")
+            page.keyboard.press("d")
+            page.wait_for_selector("#dose-metrics td")
+            take(page, "review_dose")
+            page.keyboard.press("d")
+            page.keyboard.press("4")
+            page.keyboard.press("g")
+            page.set_viewport_size({"width": 800, "height": 900})
+            take(page, "review_narrow")
+            browser.close()
+    finally:
         server.terminate()
+        server.communicate()
 
 
 def take(page: Page, name: str) -> None:

@@ -1,11 +1,10 @@
 """Answers of the server to its page and to everybody else."""
 
 import re
-import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,22 +21,17 @@ def serve() -> Iterator[Callable[..., ReviewServer]]:
     """Return a function that serves a folder of predictions until the end of the test."""
     running: list[tuple[ReviewServer, threading.Thread]] = []
 
-    def start(folder: Path, announce: Callable[[str], None] = lambda link: None, **options: object) -> ReviewServer:
+    def start(folder: Path, announce: Callable[[str], None] = lambda link: None, **options: Any) -> ReviewServer:
         server = ReviewServer(OpenReviews(find_predictions(folder), ReviewOptions(**options)), announce)
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port_of(server))) == 0:
-                    return server
-            time.sleep(0.05)
-        raise AssertionError("the server did not start")
+        return server
 
     yield start
     for server, thread in running:
         server.stop()
-        thread.join(20)
+        thread.join(120)
         assert not thread.is_alive()
 
 
@@ -47,7 +41,7 @@ def port_of(server: ReviewServer) -> int:
 
 def client_of(server: ReviewServer) -> httpx.Client:
     base = f"http://127.0.0.1:{port_of(server)}"
-    return httpx.Client(base_url=base, headers={"Origin": base}, timeout=20)
+    return httpx.Client(base_url=base, headers={"Origin": base}, timeout=120)
 
 
 PATHS = ("/", "/app.js", "/page.css", "/api/worklist", "/api/case/0", "/api/case/0/image", "/api/case/0/mask/0", "/no")

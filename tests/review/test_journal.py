@@ -2,13 +2,18 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gynbtnet.review.journal import Journal, line_of
 from gynbtnet.runtime import BadInput
 
-RECORDS = [{"kind": "edit", "bits": "QUJD", "text": "ä\n\u2028"}, {"kind": "undo"}, {"kind": "view", "slices": [1, 2]}]
+RECORDS: list[dict[str, Any]] = [
+    {"kind": "edit", "bits": "QUJD", "text": "ä\n\u2028"},
+    {"kind": "undo"},
+    {"kind": "view", "slices": [1, 2]},
+]
 
 
 def written(path: Path) -> bytes:

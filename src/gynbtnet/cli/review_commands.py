@@ -1,6 +1,7 @@
 """Command that shows predictions in the browser, to correct and accept them."""
 
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -92,7 +93,8 @@ def review(
 
 
 def _announce_next(link: str) -> None:
-    console.print(f"Link for another browser: {link}")
+    with suppress(OSError):  # the terminal may be gone, and the page still works
+        print(f"Link for another browser: {link}", flush=True)
 
 
 def _measure(

@@ -89,8 +89,8 @@ def measure_correction(
     surface = surface_distances(old, new, grid.spacing).surface_dsc(tolerance) if old.any() and new.any() else math.nan
     changes: tuple[DoseChange, ...] = ()
     if doses:
-        histograms = (structure_dose(mask, grid, doses) for mask in (old, new))
-        changes = dose_changes(structure, *histograms, names or StructureNames.load())
+        predicted, corrected = (structure_dose(mask, grid, doses) for mask in (old, new))
+        changes = dose_changes(structure, predicted, corrected, names or StructureNames.load())
     cm3 = geometry.voxel_volume / 1000
     return Correction(
         volume_before_cm3=round(int(old.sum()) * cm3, 4),

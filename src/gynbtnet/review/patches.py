@@ -44,7 +44,8 @@ class Patch:
         rows, columns = box
         inside = changed[box]
         bits = base64.b64encode(np.packbits(inside.ravel()).tobytes()).decode()
-        return cls(axis, index, rows.start, columns.start, *inside.shape, bits)
+        height, width = inside.shape
+        return cls(axis, index, rows.start, columns.start, height, width, bits)
 
     def problem(self, shape: Triple) -> str | None:
         """Return why the patch does not fit a grid of ``shape`` (z, y, x); None if it does."""
@@ -77,8 +78,9 @@ class Patch:
     def sums(self, values: IntArray, axis: int) -> IntArray:
         """Return the sums of the box's values (height, width) at each of :meth:`positions` along an axis."""
         if axis == self.axis:
-            return values.sum(keepdims=True).ravel()
-        return values.sum(axis=1 if axis == min({0, 1, 2} - {self.axis}) else 0)
+            return np.array([values.sum()])
+        sums: IntArray = values.sum(axis=1 if axis == min({0, 1, 2} - {self.axis}) else 0)
+        return sums
 
     def part(self, mask: Mask) -> Mask:
         """Return the box of the patch in a mask (z, y, x), as a view."""

@@ -146,10 +146,10 @@ def make_app(reviews: OpenReviews) -> Starlette:
         return JSONResponse({"cases": describe_worklist(reviews), "approve": reviews.options.reviewer})
 
     def image(_: int, review: OpenReview, __: Request) -> Response:
-        return _binary(memoryview(display_image(review.case)).cast("B"))
+        return _binary(display_image(review.case).data.cast("B"))
 
     def dose(_: int, review: OpenReview, __: Request) -> Response:
-        return _binary(memoryview(display_dose(review.case)).cast("B"))
+        return _binary(display_dose(review.case).data.cast("B"))
 
     def mask(_: int, review: OpenReview, request: Request) -> Response:
         structure = _structure_of(review, request)
@@ -269,6 +269,7 @@ class ReviewServer:
         self._socket = socket.socket()
         try:
             self._socket.bind(("127.0.0.1", port))
+            self._socket.listen()  # so that a browser waits from the moment that the link is known
         except OSError as error:
             self._socket.close()
             raise BadInput(
@@ -276,7 +277,14 @@ class ReviewServer:
             ) from error
         self._reviews = reviews
         self.access = Access(make_app(reviews), self._socket.getsockname()[1], announce)
-        config = uvicorn.Config(self.access, log_config=None, access_log=False, lifespan="off", server_header=False)
+        config = uvicorn.Config(
+            self.access,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=3,
+        )
         self._server = uvicorn.Server(config)
 
     @property

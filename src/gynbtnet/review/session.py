@@ -245,7 +245,8 @@ class ReviewSession:
     def _count_per_slice(self, structure: str) -> IntArray:
         """Return the number of voxels in each slice of the scan, in display order."""
         others = tuple({0, 1, 2} - {self.slice_axis})
-        return self.displayed(structure).sum(axis=others, dtype=np.int64)
+        counts: IntArray = self.displayed(structure).sum(axis=others, dtype=np.int64)
+        return counts
 
     def _check_structure(self, structure: str) -> None:
         if structure not in self.masks:

@@ -18,6 +18,7 @@ class WorklistItem:
 
     Attributes:
         folder: folder of the prediction.
+        name: its path below the folder of the worklist.
         flags: number of flags.
         structures_flagged: number of structures with a flag.
         lowest_dsc: lowest end of the intervals of the predicted DSC; None if no DSC is predicted.
@@ -27,17 +28,13 @@ class WorklistItem:
     """
 
     folder: Path
+    name: str
     flags: int = 0
     structures_flagged: int = 0
     lowest_dsc: float | None = None
     synthetic: bool = False
     is_written: bool = False
     problem: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name of the case: that of its folder."""
-        return self.folder.resolve().name
 
 
 def find_predictions(path: Path) -> list[WorklistItem]:
@@ -47,7 +44,7 @@ def find_predictions(path: Path) -> list[WorklistItem]:
     a lower end of the predicted DSC. Damaged predictions are last.
 
     Args:
-        path: folder of a prediction, or folder of such folders.
+        path: folder of a prediction, or folder of such folders at any depth.
 
     Returns:
         At least one item.
@@ -57,22 +54,24 @@ def find_predictions(path: Path) -> list[WorklistItem]:
     """
     folders: Sequence[Path] = [path] if (path / MANIFEST).is_file() else []
     if not folders and path.is_dir():
-        folders = sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST}"))
+        folders = sorted(manifest.parent for manifest in path.rglob(MANIFEST))
     if not folders:
         raise BadInput(
             f"{path} contains no prediction; expected a folder that `gynbtnet predict` wrote, or a folder of such "
             "folders."
         )
-    return sorted(map(_item, folders), key=_order)
+    return sorted((_item(folder, path) for folder in folders), key=_order)
 
 
-def _item(folder: Path) -> WorklistItem:
+def _item(folder: Path, root: Path) -> WorklistItem:
+    name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
     try:
         record = read_prediction_record(folder)
     except BadInput as error:
-        return WorklistItem(folder, problem=str(error))
+        return WorklistItem(folder, name, problem=str(error))
     return WorklistItem(
         folder,
+        name,
         flags=len(record.flags),
         structures_flagged=len({flag.structure for flag in record.flags}),
         lowest_dsc=_lowest_dsc(record),

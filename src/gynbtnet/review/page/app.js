@@ -129,7 +129,7 @@ async function attempt(work) {
   } catch (error) {
     warn(error.message);
     if (error.readOnly) await loseLease();
-    else if (page.case && !error.sentenceOnly) await page.case.reload().catch(() => {});
+    else if (page.case && !error.harmless) await page.case.reload().catch(() => {});
     return null;
   }
 }
@@ -314,11 +314,12 @@ setInterval(report, PAUSE_MS);
 function wheel(event, view) {
   event.preventDefault();
   if (event.ctrlKey) zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15);
-  else step(view, (event.deltaY > 0 ? -1 : 1) * (view.plane.name === "axial" ? 1 : 1));
+  else step(view, event.deltaY > 0 ? -1 : 1);
 }
 
 function zoom(factor) {
-  page.zoom = Math.max(0.5, Math.min(20, page.zoom * factor));
+  page.zoom = Math.max(1, Math.min(20, page.zoom * factor));
+  for (const view of views) view.centre();
   draw();
 }
 

@@ -2,7 +2,7 @@
 
 import { fromBase64, toBase64, unpack } from "./bits.js";
 import { boxOfChanges, planeGrid, planeOfAxis, readPlane } from "./planes.js";
-import { get, getBytes, post } from "./server.js";
+import { get, getBytes, post, Refusal } from "./server.js";
 
 export class Case {
   constructor(number, tab) {
@@ -12,12 +12,14 @@ export class Case {
     this.waiting = 0;
     this.listeners = [];
     this.viewed = new Set();
+    this.generation = 0;
   }
 
   async load() {
     Object.assign(this, await get(this.path));
-    this.image = new Int16Array((await getBytes(`${this.path}/image`)).bytes.buffer);
+    const image = getBytes(`${this.path}/image`);
     this.masks = await Promise.all(this.structures.map((_, i) => this.fetchMask(i, "current")));
+    this.image = new Int16Array((await image).bytes.buffer);
     this.versions = this.structures.map(() => 0);
     this.references = this.structures.map(() => null);
     this.automatic = this.structures.map(() => null);
@@ -53,11 +55,19 @@ export class Case {
     if (this.dose_shape && !this.dose) this.dose = new Float32Array((await getBytes(`${this.path}/dose`)).bytes.buffer);
   }
 
-  async reload() {
-    this.state = await get(`${this.path}/state`);
-    this.masks = await Promise.all(this.structures.map((_, i) => this.fetchMask(i, "current")));
-    this.versions = this.versions.map((version) => version + 1);
-    this.changed();
+  // Replace everything by what the server has. Actions that were made meanwhile are dropped: they were drawn on
+  // another state.
+  reload() {
+    const work = async () => {
+      this.state = await get(`${this.path}/state`);
+      this.masks = await Promise.all(this.structures.map((_, i) => this.fetchMask(i, "current")));
+      this.versions = this.versions.map((version) => version + 1);
+      this.generation++;
+      this.changed();
+    };
+    const result = this.queue.then(work);
+    this.queue = result.catch(() => {});
+    return result;
   }
 
   onChange(listener) {
@@ -119,8 +129,12 @@ export class Case {
   act(name, body, needsRevision) {
     this.waiting++;
     this.changed();
+    const { generation } = this;
     const work = async () => {
       try {
+        if (generation !== this.generation) {
+          throw new Refusal("The last change was not saved, because the case was loaded again; repeat it.");
+        }
         const revision = needsRevision ? { revision: this.state.revision } : {};
         const answer = await post(`${this.path}/${name}`, { tab: this.tab, ...revision, ...body });
         this.state = answer.state;
@@ -129,6 +143,10 @@ export class Case {
           this.changed(answer.changed);
         }
         return answer;
+      } catch (error) {
+        error.harmless &&= name !== "edit";
+        if (!error.harmless) this.generation++; // what was made since was drawn on a state that the server hasn't
+        throw error;
       } finally {
         this.waiting--;
         this.changed();

@@ -1,9 +1,10 @@
 // Requests to our own server.
 
+// Harmless: the server did nothing and the page is still right.
 export class Refusal extends Error {
-  constructor(sentence, readOnly) {
+  constructor(sentence, { readOnly = false, harmless = false } = {}) {
     super(sentence);
-    this.readOnly = readOnly;
+    Object.assign(this, { readOnly, harmless });
   }
 }
 
@@ -15,7 +16,8 @@ async function checked(response) {
   } catch {
     answer = { error: response.status === 403 ? "This link is no longer valid; open the newest one that the terminal shows." : `The server answered ${response.status}.` };
   }
-  throw new Refusal(answer.error, Boolean(answer.read_only));
+  const readOnly = Boolean(answer.read_only);
+  throw new Refusal(answer.error, { readOnly, harmless: !readOnly && [409, 422].includes(response.status) });
 }
 
 async function asked(path, options) {
@@ -23,7 +25,7 @@ async function asked(path, options) {
   try {
     response = await fetch(path, options);
   } catch {
-    throw new Refusal("The server doesn't answer. What was saved is kept: start gynbtnet review again.", false);
+    throw new Refusal("The server doesn't answer. What was saved is kept: start gynbtnet review again.");
   }
   return checked(response);
 }

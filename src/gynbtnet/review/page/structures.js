@@ -40,7 +40,7 @@ export function showStructures(list, page, act) {
     eye.addEventListener("click", () => act.toggleHidden(i));
     row.append(make("span", "key", String(i + 1)), swatch(structure, i), name, eye);
     const predicted = structure.predicted_dsc;
-    const dsc = predicted ? `predicted DSC ${predicted.dsc.toFixed(2)} (${predicted.low.toFixed(2)} to ${predicted.high.toFixed(2)})` : "DSC not predicted";
+    const dsc = predicted ? `predicted DSC ${predicted.dsc.toFixed(2)} (${predicted.low.toFixed(2)}–${predicted.high.toFixed(2)})` : "DSC not predicted";
     const facts = make("div", "facts", `${volume.toFixed(volume < 10 ? 2 : 1)} cm³ · ${dsc}`);
     const flags = structure.flags.map((flag, j) => {
       const button = make("button", "flag", `⚑ ${flag.sentence}`);
@@ -51,7 +51,7 @@ export function showStructures(list, page, act) {
       return button;
     });
     const below = make("div", "row");
-    const words = [accepted ? "accepted" : "to be reviewed", edited ? "edited" : "as predicted", `${Math.round(100 * viewed)} % viewed`];
+    const words = [accepted ? "accepted" : "to be reviewed", ...(edited ? ["edited"] : []), `${Math.round(100 * viewed)} % viewed`];
     const status = make("span", "state", words.join(" · "));
     const button = make("button", "accept", accepted ? "Withdraw" : "Accept");
     Object.assign(button, { type: "button", title: "A", disabled: page.readOnly });

@@ -49,6 +49,15 @@ export class View {
     return { left, top, width, height, rows, columns, scale, rowMm, columnMm };
   }
 
+  // Bring the cross to the middle; without zoom, the whole plane.
+  centre() {
+    const { rows, columns, rowMm, columnMm } = this.layout;
+    const { cursor, zoom } = this.page;
+    const down = (rows / 2 - cursor[this.plane.rowAxis] - 0.5) * rowMm;
+    const across = (columns / 2 - cursor[this.plane.columnAxis] - 0.5) * columnMm;
+    this.pan = zoom > 1 ? [across, this.plane.upwards ? -down : down] : [0, 0];
+  }
+
   // From voxels (column, row), with fractions, to pixels of the canvas, and back.
   toPixels(column, row) {
     const { left, top, width, height, rows } = this.layout;
@@ -120,7 +129,7 @@ export class View {
       this.isodoseLines = lines.map(pathOf);
     }
     this.context.drawImage(this.wash, 0, 0);
-    this.isodoseLines.forEach((path, i) => this.strokePath(path, `rgb(${isodoseColour(i)})`, 1.2, []));
+    this.isodoseLines.forEach((path, i) => this.strokePath(path, `rgb(${isodoseColour(i)})`, 0.8, []));
   }
 
   strokePath(path, colour, lineWidth, dash) {
