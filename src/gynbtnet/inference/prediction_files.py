@@ -60,6 +60,7 @@ def write_prediction_files(
     scan: Volume,
     series: CTSeries | None,
     synthetic: bool,
+    trained_on_synthetic: bool = False,
 ) -> WrittenFiles:
     """Write the files that a request asks for; a file that fails does not affect the others.
 
@@ -73,6 +74,7 @@ def write_prediction_files(
         scan: first channel of the scan, HU.
         series: DICOM identity of the scan; None for an image file.
         synthetic: mark every file as synthetic.
+        trained_on_synthetic: state in RTSTRUCT and SEG that the model has seen only synthetic patients.
 
     Raises:
         BadInput: If no file with contours could be written.
@@ -81,6 +83,10 @@ def write_prediction_files(
     segmentation = prediction.segmentation
     names = request.names or StructureNames.load(None)
     notice = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
+    summary = prediction.summary
+    if trained_on_synthetic:
+        notice = f"TRAINED ON SYNTHETIC PATIENTS, not reviewed. Model {model.sha256[:8]}"
+        summary = f"The model was trained on synthetic patients only. {summary}"
     description, software = f"SYNTHETIC. {notice}" if synthetic else notice, version("gynbtnet")
 
     def rtstruct(path: Path) -> None:
@@ -96,7 +102,7 @@ def write_prediction_files(
             contour_style=request.settings.contour_style,
             hole_style=request.settings.hole_style,
             remarks=prediction.remarks,
-            summary=prediction.summary,
+            summary=summary,
         )
 
     def seg(path: Path) -> None:

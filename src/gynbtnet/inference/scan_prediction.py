@@ -114,10 +114,11 @@ def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
     scan = read_scan(request.files, model.channels, request.repairs, check=request.check)
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # otherwise there would be no file with contours
-    for level, sentences in ((logging.INFO, scan.notes), (logging.WARNING, scan.warnings)):
+    provenance = _provenance(model, scan, request)
+    warnings = (*_model_warnings(provenance), *scan.warnings)
+    for level, sentences in ((logging.INFO, scan.notes), (logging.WARNING, warnings)):
         for sentence in sentences:
             _LOG.log(level, "%s: %s", request.files.path, sentence)
-    provenance = _provenance(model, scan, request)
     up_to_date = is_up_to_date(request.out, provenance)
     if not up_to_date:
         _check_out(request, scan.sha256)
@@ -131,7 +132,8 @@ def predict_request(model: Segmenter, loaded: LoadedRequest) -> PredictedRequest
     began = time.perf_counter()
     settings, scan = loaded.request.settings, loaded.scan
     prediction = review_segmentation(model, model.segment(scan.volumes, settings), settings)
-    prediction = replace(prediction, notes=scan.notes, warnings=(*scan.warnings, *prediction.warnings))
+    warnings = (*_model_warnings(loaded.provenance), *scan.warnings, *prediction.warnings)
+    prediction = replace(prediction, notes=scan.notes, warnings=warnings)
     return PredictedRequest(loaded, prediction, time.perf_counter() - began)
 
 
@@ -157,6 +159,7 @@ def write_prediction(model: Segmenter, predicted: PredictedRequest) -> Path:
             scan=loaded.scan.volumes[0],
             series=loaded.scan.series,
             synthetic=loaded.provenance.synthetic,
+            trained_on_synthetic=bool(_model_warnings(loaded.provenance)),
         )
         seconds = (loaded.seconds, predicted.seconds, time.perf_counter() - began)
         manifest = make_manifest(
@@ -172,6 +175,14 @@ def write_prediction(model: Segmenter, predicted: PredictedRequest) -> Path:
     return out
 
 
+def _model_warnings(provenance: Provenance) -> tuple[str, ...]:
+    """Return a warning if the model has seen only synthetic patients and the scan is of a real one."""
+    trained_on = provenance.model.trained_on
+    if trained_on is None or not trained_on.synthetic or provenance.synthetic:
+        return ()
+    return (f"{trained_on.sentence} It has never seen a real one: don't use these contours for a patient.",)
+
+
 def _report_failed(out: Path, failed: Mapping[str, str]) -> None:
     if failed:
         reasons = " ".join(f"{name}: {reason}" for name, reason in failed.items())
@@ -181,7 +192,10 @@ def _report_failed(out: Path, failed: Mapping[str, str]) -> None:
 def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -> Provenance:
     return Provenance(
         synthetic=request.synthetic or scan.synthetic,
-        model=ModelRecord(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
+        model=ModelRecord(
+            *(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
+            trained_on=model.trained_on,
+        ),
         input=InputRecord(
             kind="image file" if scan.series is None else "DICOM",
             series_uid=scan.series.series_uid if scan.series else None,

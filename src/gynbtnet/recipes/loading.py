@@ -51,7 +51,7 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
         ('smoke', 10)
     """
     path = recipe_path(name)
-    return with_aliases(with_changes(read_yaml(path), changes, path), path)
+    return with_aliases(with_changes(read_yaml(path), [_from_here(change) for change in changes], path), path)
 
 
 def load_run_recipe(path: Path) -> Recipe:
@@ -75,6 +75,14 @@ def load_run_recipe(path: Path) -> Recipe:
             absent = {key: value for key, value in LEGACY_VALUES.items() if key in known and key not in stored}
             values = values | {name: values[name] | {"training": stored | absent}}
     return with_aliases(with_changes(values, (), path), path)
+
+
+def _from_here(change: str) -> str:
+    """Return a change that names a file of ROI names relative to the working folder with its absolute path."""
+    key, equals, value = change.partition("=")
+    return (
+        f"{key}={Path(value).absolute()}" if equals and key.strip() == "aliases" and value.strip() != "null" else change
+    )
 
 
 def recipe_path(name: str | Path) -> Path:

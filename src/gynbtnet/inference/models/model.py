@@ -21,6 +21,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.planned_network import build_network
+from gynbtnet.training.training_data import TrainingData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,4 +101,5 @@ class Model(PlannedModel):
             network=network.to(selected).eval(),
             device=selected,
             quality=Quality.load(folder),
+            trained_on=TrainingData.load(folder),
         )
