@@ -1,4 +1,4 @@
-"""A model tells what it was trained on, and one of synthetic patients warns on a real scan."""
+"""A model states what it was trained on, and one of synthetic patients warns on a real scan."""
 
 import json
 from pathlib import Path
