@@ -6,6 +6,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     experiment_commands,
     learning_commands,
     prediction_commands,
+    recipe_commands,
     scan_commands,
     tuning_commands,
 )

@@ -23,7 +23,7 @@ PANELS = {
     "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune"),
     "Prediction": ("predict", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
-    "Experiments": ("run", "tune", "benchmark", "report"),
+    "Experiments": ("recipes", "run", "tune", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
 }
 """Commands by help panel, both in the order of the work."""

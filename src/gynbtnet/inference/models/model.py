@@ -71,6 +71,7 @@ class Model(PlannedModel):
             BadInput: If the folder contains no model, or its weights are damaged or belong to another plan. Also if
                 CUDA is asked for and not available.
         """
+        folder = Path(folder)
         if folder.is_file():
             with open_archive(folder) as unpacked:
                 return replace(cls.load(unpacked, weights=weights, device=device), folder=folder)
