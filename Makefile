@@ -13,7 +13,7 @@ install-dev: .venv/installed-dev
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[review]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,review]"
 	touch $@
 
 # What tests and benchmarks also need, including the libraries that they compare with.

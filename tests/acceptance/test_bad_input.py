@@ -225,7 +225,7 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--structures", "bladder"), ["--structures"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "ALIASES"), ["--aliases"]),
         (("predict", "NOWHERE", "NOWHERE", "--out", "OUT"), ["model"]),
-        (("predict", "NOWHERE", "NOWHERE", "--out", "OUT", "--set", "prediction.overlap=0"), ["--recipe"]),
+        (("predict", "NOWHERE", "NOWHERE", "--out", "OUT", "--set", "prediction.overlap=2"), ["overlap"]),
         (("evaluate", "NOWHERE", "NOWHERE", "--out", "OUT"), ["There is no folder"]),
         (("prepare", "NOWHERE", "NOWHERE", "--out", "NOWHERE"), ["cohort itself"]),
     ],

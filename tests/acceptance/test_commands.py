@@ -20,7 +20,7 @@ from gynbtnet.recipes import load_recipe
 
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 IN_ORDER = (
-    *("phantom", "inspect", "convert", "run", "report", "tune", "benchmark", "compare"),
+    *("recipes", "phantom", "inspect", "convert", "run", "report", "tune", "benchmark", "compare"),
     *(
         "ingest",
         "describe",

@@ -1,11 +1,11 @@
-"""The page of a prediction lists volumes, flags and what to review, and warns of a model trained on synthetic data."""
+"""The page of a prediction lists volumes, flags, warnings and what to review."""
 
 from pathlib import Path
 
 import numpy as np
 
 from gynbtnet.imaging import Geometry, Segmentation, StructureNames, Volume
-from gynbtnet.inference.patient_page import TRAINED_ON_SYNTHETIC, summary_sentence, write_patient_page
+from gynbtnet.inference.patient_page import summary_sentence, write_patient_page
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
@@ -23,7 +23,7 @@ def prediction(*flags: Flag, low: float = 0.8) -> Prediction:
     return Prediction(segmentation, volumes, {}, flags, dsc, 0.7, ("A note.",), ("A warning.",))
 
 
-def write(path: Path, shown: Prediction, *, synthetic: bool, trained_on_synthetic: bool) -> str:
+def write(path: Path, shown: Prediction, *, synthetic: bool) -> str:
     scan = Volume(np.zeros(GRID.shape, np.int16), GRID)
     write_patient_page(
         scan,
@@ -33,20 +33,18 @@ def write(path: Path, shown: Prediction, *, synthetic: bool, trained_on_syntheti
         title="Contours of scan-1",
         facts=(("model", "demo, weights 01234567"),),
         synthetic=synthetic,
-        trained_on_synthetic=trained_on_synthetic,
     )
     return path.read_text(encoding="utf-8")
 
 
 def test_what_the_page_shows(tmp_path: Path) -> None:
     flag = Flag("bladder", "edge", "Bladder reaches the edge of the scan.")
-    page = write(tmp_path / "patient.html", prediction(flag), synthetic=False, trained_on_synthetic=True)
+    page = write(tmp_path / "patient.html", prediction(flag), synthetic=False)
     for words in ("Bladder", "HR-CTV", "11.5", "0.85 (0.80–0.95)", flag.sentence, "A warning.", "A note.", "not found"):
         assert words in page, words
-    assert page.count(TRAINED_ON_SYNTHETIC) == 1
+    assert page.count("A warning.") == 1
     assert "hr_ctv<" not in page
-    plain = write(tmp_path / "other.html", prediction(), synthetic=True, trained_on_synthetic=False)
-    assert TRAINED_ON_SYNTHETIC not in plain
+    plain = write(tmp_path / "other.html", prediction(), synthetic=True)
     assert "Synthetic data. No patient was scanned" in plain
 
 

@@ -62,6 +62,7 @@ class NnUNetModel:
         libraries: distributions that compute the network.
         plan: None; nnU-Net has its own plans.
         quality: None; the DSC is not predicted.
+        trained_on: None; nnU-Net doesn't record it.
     """
 
     folder: Path
@@ -78,6 +79,7 @@ class NnUNetModel:
     libraries: tuple[str, ...] = ("nnunetv2",)
     plan: None = None
     quality: None = None
+    trained_on: None = None
 
     @classmethod
     def load(cls, fold: Path, *others: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":

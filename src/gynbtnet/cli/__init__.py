@@ -7,6 +7,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     learning_commands,
     node_commands,
     prediction_commands,
+    recipe_commands,
     review_commands,
     scan_commands,
     tuning_commands,

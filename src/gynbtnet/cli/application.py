@@ -3,6 +3,7 @@
 import errno
 import sys
 from collections.abc import Callable
+from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,7 @@ from typer.core import TyperGroup
 
 from gynbtnet.cli.log_output import show_log
 from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
+from gynbtnet.runtime.optional_dependencies import TRAINING_LIBRARIES, require
 from gynbtnet.runtime.processes import is_main_process
 
 PANELS = {
@@ -21,10 +23,13 @@ PANELS = {
     "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune"),
     "Prediction": ("predict", "review", "node", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
-    "Experiments": ("run", "tune", "benchmark", "report"),
+    "Experiments": ("recipes", "run", "tune", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
 }
 """Commands by help panel, both in the order of the work."""
+
+TRAINING = ("pretrain", "finetune", "run", "tune", "benchmark")
+"""Commands that need the extra ``gynbtnet[train]``."""
 
 _IN_ORDER = [name for names in PANELS.values() for name in names]
 
@@ -40,7 +45,6 @@ app = typer.Typer(
     name="gynbtnet",
     cls=_InOrder,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="Contours for gynecologic brachytherapy on CT, learned in three stages. Research use only.",
@@ -59,7 +63,19 @@ def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]
     """Register a command whose help ends with an example; the tests run every example."""
     name = example.split()[1]
     panel = next(panel for panel, names in PANELS.items() if name in names)
-    return app.command(epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
+    register = app.command(epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
+    return (lambda function: register(_with_training_libraries(function))) if name in TRAINING else register
+
+
+def _with_training_libraries(function: Callable[..., None]) -> Callable[..., None]:
+    """Return a command that first checks that the libraries of the extra ``train`` are installed."""
+
+    @wraps(function)
+    def checked(*arguments: Any, **options: Any) -> None:
+        require("train", *TRAINING_LIBRARIES)
+        function(*arguments, **options)
+
+    return checked
 
 
 def print_table(table: Table) -> None:

@@ -33,6 +33,10 @@ Changes = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one setting, e.g. task.training.epochs=10; repeatable."),
 ]
+PredictionChanges = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one prediction setting, e.g. overlap=0.25; repeatable."),
+]
 ChangesByModel = Annotated[
     list[str] | None,
     typer.Option(

@@ -9,7 +9,6 @@ import typer
 from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
     BackendForm,
-    Changes,
     Cluster,
     ContourStyle,
     Force,
@@ -20,10 +19,10 @@ from gynbtnet.cli.options import (
     ModelPath,
     Out,
     OutputForms,
+    PredictionChanges,
     RoiForm,
     UnequalSpacing,
 )
-from gynbtnet.runtime.errors import BadInput
 
 
 class Format(StrEnum):
@@ -63,11 +62,17 @@ def predict(
             help="Image file of a further channel of a single scan, on its grid, e.g. a registered MRI; repeatable."
         ),
     ] = None,
-    recipe: Annotated[str | None, typer.Option(help="Use the prediction settings of this recipe.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Use the prediction settings of this recipe. Default: those the model was evaluated with."),
+    ] = None,
     series: Annotated[str | None, typer.Option(help="SeriesInstanceUID of the series to segment.")] = None,
     output: OutputForms = None,
     fast: Annotated[
         bool, typer.Option("--fast", help="One fold, no mirroring, larger steps: faster and slightly less accurate.")
+    ] = False,
+    no_mirroring: Annotated[
+        bool, typer.Option("--no-mirroring", help="Don't average over mirror images: up to eight times faster.")
     ] = False,
     roi: Annotated[RoiForm | None, typer.Option(help="Segment the body, only the pelvis, or the whole scan.")] = None,
     backend: Annotated[BackendForm | None, typer.Option(help="Software that runs the network.")] = None,
@@ -83,7 +88,7 @@ def predict(
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
     force: Force = False,
-    set_: Changes = None,
+    set_: PredictionChanges = None,
 ) -> None:
     """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, patient.html and prediction.json.
 
@@ -92,21 +97,26 @@ def predict(
     The prediction of a DICOM scan is called by study ID and fraction, such as patient-001_f1, with the key in
     patients.csv. Those of image files have the names of the files, those of a cohort the ids of its cases.
 
+    A table lists volumes, predicted DSC and flags, and the last line how many structures are flagged.
+
     Scans that can't be segmented are listed at the end, with exit code 1; the others are done. An existing prediction
     is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.
     """
+    from gynbtnet.cli.prediction_table import print_predictions
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.inference.batch_prediction import predict_scans
     from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.manifest import MANIFEST
+    from gynbtnet.inference.models.evaluated_settings import evaluated_settings
     from gynbtnet.inference.models.model_loading import load_model
     from gynbtnet.inference.prediction_request import PredictionRequest
     from gynbtnet.inference.scans.scan_search import find_scans
-    from gynbtnet.recipes.loading import load_recipe
+    from gynbtnet.recipes.loading import load_recipe, settings_of
     from gynbtnet.runtime.parallel import use_cluster
 
-    if set_ and not recipe:
-        raise BadInput("--set changes a setting of a recipe, and no recipe is given; add --recipe.")
-    settings = load_recipe(recipe, set_ or ()).prediction if recipe else PredictionSettings()
+    base = load_recipe(recipe).prediction if recipe else evaluated_settings(model) or PredictionSettings()
+    changes = [change.removeprefix("prediction.") for change in set_ or ()]
+    settings = settings_of(PredictionSettings, base.model_dump(mode="json"), changes, Path("the prediction settings"))
     forms = tuple(dict.fromkeys(form.value for form in output)) if output else None
     written = {
         "outputs": forms,
@@ -114,6 +124,7 @@ def predict(
         "hole_style": hole_style,
         "roi": roi,
         "backend": backend,
+        "mirroring": False if no_mirroring else None,
     }
     settings = settings.model_copy(update={name: value for name, value in written.items() if value is not None})
     settings = settings.fast() if fast else settings
@@ -128,10 +139,16 @@ def predict(
         name: PredictionRequest(files, as_path(out) / name, settings, repairs, force=force)
         for name, files in search.scans.items()
     }
-    with use_cluster(cluster):
-        predict_scans(loaded, as_path(model), requests, jobs=jobs, on_cluster=cluster is not None, failed=search.failed)
-    for request in requests.values():
-        console.print(f"{request.files.path} → {request.out}")
+    try:
+        with use_cluster(cluster):
+            predict_scans(
+                loaded, as_path(model), requests, jobs=jobs, on_cluster=cluster is not None, failed=search.failed
+            )
+    finally:
+        for request in requests.values():
+            if (request.out / MANIFEST).is_file():
+                console.print(f"{request.files.path} → {request.out}")
+        print_predictions([request.out for request in requests.values()])
 
 
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")

@@ -17,6 +17,7 @@ from gynbtnet.experiment.parallel_folds import run_folds_in_parallel
 from gynbtnet.experiment.single_stages import finetune_alone
 from gynbtnet.inference.engine.mirroring import tta_signature
 from gynbtnet.inference.engine.segmenter import Segmenter
+from gynbtnet.inference.models.evaluated_settings import save_evaluated_settings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.structure_volumes import structure_volumes
@@ -172,6 +173,7 @@ def calibrate_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path
     signature = tta_signature(recipe.prediction, plan)
     calibrate_quality(cohort, split, folders.predictions, choice.rules, tta_signature=signature).save(folders.folder)
     save_plan(replace(plan, volumes=structure_volumes(validated), postprocessing=choice.rules), folders.folder)
+    save_evaluated_settings(recipe.prediction, folders.folder)
 
 
 def _check_devices(task: TaskStage) -> None:

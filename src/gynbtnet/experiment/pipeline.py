@@ -15,6 +15,7 @@ from gynbtnet.experiment.scans import Ingested, Scans, ingest_scans
 from gynbtnet.experiment.stage_training import StagesContext, train_all_stages
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.evaluated_settings import save_evaluated_settings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
@@ -51,6 +52,7 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1) ->
     if ingested.further:
         predict_cases(model, ingested.further, experiment.further_predictions, recipe.prediction, ingested)
     evaluate(ingested.test, experiment.test_predictions, experiment.evaluation)
+    save_evaluated_settings(recipe.prediction, run)
     return report_experiment(experiment)
 
 

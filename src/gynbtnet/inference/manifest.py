@@ -13,6 +13,7 @@ from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
 from gynbtnet.runtime.plain_data import load_json
 from gynbtnet.training.renamed_settings import with_current_names
+from gynbtnet.training.training_data import TrainingData
 
 MANIFEST = "prediction.json"
 SCHEMA = 1
@@ -32,6 +33,7 @@ class ModelRecord:
         sha256: SHA-256 of the weights; for an ensemble, of all of them.
         files: SHA-256 of each weights file by its path in the model, one per fold.
         rules: SHA-256 of post-processing rules, reference volumes and calibration.
+        trained_on: scans of its training; None if unknown.
     """
 
     name: str
@@ -39,6 +41,7 @@ class ModelRecord:
     sha256: str
     files: Mapping[str, str]
     rules: str
+    trained_on: TrainingData | None = None
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,6 @@ from gynbtnet.pictures.planes import PLANES, as_displayed
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted, enumeration
 
-TRAINED_ON_SYNTHETIC = (
-    "The model was trained on synthetic data: its contours show how the software works, and nothing about a patient."
-)
 PREDICTION = "prediction"
 """Name of the contours in the viewer."""
 
@@ -33,7 +30,6 @@ def write_patient_page(
     title: str,
     facts: tuple[tuple[str, str], ...],
     synthetic: bool,
-    trained_on_synthetic: bool,
 ) -> None:
     """Write the page of a prediction.
 
@@ -45,16 +41,14 @@ def write_patient_page(
         title: title of the page; never a name or a PatientID.
         facts: names and values of the last section.
         synthetic: state that no real patient was scanned.
-        trained_on_synthetic: warn that the model was trained on synthetic data.
     """
     rows = tuple(structure_row(structure, prediction, names) for structure in prediction.structures)
-    warnings = ((TRAINED_ON_SYNTHETIC,) if trained_on_synthetic else ()) + prediction.warnings
     page = PatientPage(
         title=title,
         summary=summary_sentence(prediction, names),
         facts=facts,
         synthetic=synthetic,
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(dict.fromkeys(prediction.warnings)),
         scans=("",),
         structures=rows,
         case=viewed_prediction(scan, prediction.segmentation, names),

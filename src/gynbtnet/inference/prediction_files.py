@@ -65,6 +65,7 @@ def write_prediction_files(
     scan: Volume,
     series: CTSeries | None,
     synthetic: bool,
+    trained_on_synthetic: bool = False,
 ) -> WrittenFiles:
     """Write the files that a request asks for; a file that fails does not affect the others.
 
@@ -78,6 +79,7 @@ def write_prediction_files(
         scan: first channel of the scan, HU.
         series: DICOM identity of the scan; None for an image file.
         synthetic: mark every file as synthetic.
+        trained_on_synthetic: state in RTSTRUCT and SEG that the model has seen only synthetic patients.
 
     Raises:
         BadInput: If no file with contours could be written.
@@ -86,9 +88,11 @@ def write_prediction_files(
     segmentation = prediction.segmentation
     names = request.names or StructureNames.load(None)
     notice = f"Research use only, not reviewed. Model {model.sha256[:8]}"  # DICOM allows 64 characters
+    summary = prediction.summary
+    if trained_on_synthetic:
+        notice = f"TRAINED ON SYNTHETIC PATIENTS, not reviewed. Model {model.sha256[:8]}"
+        summary = f"The model was trained on synthetic patients only. {summary}"
     description, software = f"SYNTHETIC. {notice}" if synthetic else notice, version("gynbtnet")
-
-    is_synthetic_model = model.plan is not None and model.plan.is_synthetic
 
     def rtstruct(path: Path) -> None:
         assert series is not None
@@ -103,7 +107,7 @@ def write_prediction_files(
             contour_style=request.settings.contour_style,
             hole_style=request.settings.hole_style,
             remarks=prediction.remarks,
-            summary=prediction.summary,
+            summary=summary,
         )
 
     def seg(path: Path) -> None:
@@ -121,9 +125,8 @@ def write_prediction_files(
             path,
             names=names,
             title=f"Contours of {request.out.name}",
-            facts=_facts(request, model, scan, software, trained_on_synthetic=is_synthetic_model),
+            facts=_facts(request, model, scan, software),
             synthetic=synthetic,
-            trained_on_synthetic=is_synthetic_model,
         )
 
     writers: dict[str, Callable[[Path], None]] = {}
@@ -147,14 +150,12 @@ def write_prediction_files(
     return WrittenFiles(tuple(name for name in writers if name not in failed), failed)
 
 
-def _facts(
-    request: PredictionRequest, model: Segmenter, scan: Volume, software: str, *, trained_on_synthetic: bool
-) -> tuple[tuple[str, str], ...]:
+def _facts(request: PredictionRequest, model: Segmenter, scan: Volume, software: str) -> tuple[tuple[str, str], ...]:
     """Return the model, the scan and the software, as names and values for people."""
     geometry = scan.geometry
     return (
         ("model", f"{model.title}, weights {model.sha256[:8]}"),
-        ("trained on", "synthetic data" if trained_on_synthetic else "see the model's documentation"),
+        ("training", model.trained_on.sentence if model.trained_on else "not recorded"),
         ("scan", f"{by_axis(geometry.shape)} voxels of {by_axis(geometry.spacing)} mm"),
         ("mirrored passes", "yes" if request.settings.mirroring else "no"),
         ("software", f"GynBTNet {software}"),

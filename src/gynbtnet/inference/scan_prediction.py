@@ -22,7 +22,6 @@ from gynbtnet.inference.manifest import (
     is_up_to_date,
     make_manifest,
 )
-from gynbtnet.inference.patient_page import TRAINED_ON_SYNTHETIC
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
@@ -119,9 +118,8 @@ def load_request(model: Segmenter, request: PredictionRequest) -> LoadedRequest:
     if scan.series is not None and {"rtstruct", "seg"}.issuperset(request.outputs):
         scan.series.check_referable()  # otherwise there would be no file with contours
     provenance = _provenance(model, scan, request)
-    if model.plan is not None and model.plan.is_synthetic and not provenance.synthetic:
-        scan = replace(scan, warnings=(TRAINED_ON_SYNTHETIC, *scan.warnings))
-    for level, sentences in ((logging.INFO, scan.notes), (logging.WARNING, scan.warnings)):
+    warnings = (*_model_warnings(provenance), *scan.warnings)
+    for level, sentences in ((logging.INFO, scan.notes), (logging.WARNING, warnings)):
         for sentence in sentences:
             _LOG.log(level, "%s: %s", request.files.path, sentence)
     up_to_date = is_up_to_date(request.out, provenance)
@@ -138,9 +136,8 @@ def predict_request(model: Segmenter, loaded: LoadedRequest) -> PredictedRequest
     settings, scan = loaded.request.settings, loaded.scan
     result = model.segment(scan.volumes, settings)
     prediction = review_segmentation(model, result, settings)
-    prediction = replace(
-        prediction, notes=(*scan.notes, *result.notes), warnings=(*scan.warnings, *prediction.warnings)
-    )
+    warnings = (*_model_warnings(loaded.provenance), *scan.warnings, *prediction.warnings)
+    prediction = replace(prediction, notes=(*scan.notes, *result.notes), warnings=warnings)
     return PredictedRequest(loaded, prediction, time.perf_counter() - began)
 
 
@@ -166,6 +163,7 @@ def write_prediction(model: Segmenter, predicted: PredictedRequest) -> Path:
             scan=loaded.scan.volumes[0],
             series=loaded.scan.series,
             synthetic=loaded.provenance.synthetic,
+            trained_on_synthetic=bool(_model_warnings(loaded.provenance)),
         )
         seconds = (loaded.seconds, predicted.seconds, time.perf_counter() - began)
         files = loaded.request.files
@@ -187,6 +185,14 @@ def write_prediction(model: Segmenter, predicted: PredictedRequest) -> Path:
     return out
 
 
+def _model_warnings(provenance: Provenance) -> tuple[str, ...]:
+    """Return a warning if the model has seen only synthetic patients and the scan is of a real one."""
+    trained_on = provenance.model.trained_on
+    if trained_on is None or not trained_on.synthetic or provenance.synthetic:
+        return ()
+    return (f"{trained_on.sentence} It has never seen a real one: don't use these contours for a patient.",)
+
+
 def _report_failed(out: Path, failed: Mapping[str, str]) -> None:
     if failed:
         reasons = " ".join(f"{name}: {reason}" for name, reason in failed.items())
@@ -196,7 +202,10 @@ def _report_failed(out: Path, failed: Mapping[str, str]) -> None:
 def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -> Provenance:
     return Provenance(
         synthetic=request.synthetic or scan.synthetic,
-        model=ModelRecord(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
+        model=ModelRecord(
+            *(model.folder.resolve().name, model.weights, model.sha256, model.digests, rules_sha256(model)),
+            trained_on=model.trained_on,
+        ),
         input=InputRecord(
             kind="image file" if scan.series is None else "DICOM",
             series_uid=scan.series.series_uid if scan.series else None,

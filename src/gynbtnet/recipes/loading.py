@@ -57,7 +57,7 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
             f"{path} has the settings of one training run, not a recipe. Give the recipe of its experiment, the "
             "recipe.yaml next to split.json, or a shipped recipe with --set."
         )
-    return with_aliases(with_changes(values, changes, path), path)
+    return with_aliases(with_changes(values, [_from_here(change) for change in changes], path), path)
 
 
 def load_run_recipe(path: Path) -> Recipe:
@@ -81,6 +81,14 @@ def load_run_recipe(path: Path) -> Recipe:
             absent = {key: value for key, value in LEGACY_VALUES.items() if key in known and key not in stored}
             values = values | {name: values[name] | {"training": stored | absent}}
     return with_aliases(with_changes(values, (), path), path)
+
+
+def _from_here(change: str) -> str:
+    """Return a change that names a file of ROI names relative to the working folder with its absolute path."""
+    key, equals, value = change.partition("=")
+    return (
+        f"{key}={Path(value).absolute()}" if equals and key.strip() == "aliases" and value.strip() != "null" else change
+    )
 
 
 def recipe_path(name: str | Path) -> Path:

@@ -1,8 +1,27 @@
-"""Libraries that only a baseline or a backend needs."""
+"""Libraries that only a part of the package needs: training, a baseline, a backend."""
 
 from importlib.util import find_spec
 
 from gynbtnet.runtime.errors import BadInput
+
+TRAINING_LIBRARIES = ("lightning_fabric", "batchgeneratorsv2", "tensorboard")
+"""Modules of the extra ``gynbtnet[train]``."""
+
+EXTRAS = {
+    "train": (TRAINING_LIBRARIES, "pretrain, finetune, run, tune, benchmark"),
+    "nnunet": (("nnunetv2",), "nnU-Net in benchmark"),
+    "baselines": (("monai", "einops"), "Swin-UNETR in benchmark"),
+    "cluster": (("distributed",), "--cluster"),
+    "openvino": (("openvino",), "predict --backend openvino"),
+    "onnx": (("onnx", "onnxscript", "onnxruntime"), "export --to onnx"),
+    "gpu": (("triton",), "the kernels of pretrain on a GPU"),
+}
+"""Optional parts of the package: modules and what needs them, by extra."""
+
+
+def installed(*libraries: str) -> bool:
+    """Return True if all libraries are installed, without importing them."""
+    return all(find_spec(library) is not None for library in libraries)
 
 
 def require(extra: str, *libraries: str) -> None:

@@ -12,6 +12,7 @@ import psutil
 
 from gynbtnet.runtime.cudnn import bfloat16_problem, cudnn_version, printed_version
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.optional_dependencies import EXTRAS, installed
 
 
 def system_report(folder: Path) -> list[tuple[str, str]]:
@@ -39,7 +40,8 @@ def system_report(folder: Path) -> list[tuple[str, str]]:
         ("devices", devices()),
         ("cuDNN", cudnn()),
     ]
-    return rows + [(name, version(name)) for name in needed_libraries()]
+    rows += [(name, version(name)) for name in needed_libraries()]
+    return rows + [(f"extra {extra}", _extra(extra)) for extra in EXTRAS]
 
 
 def needed_libraries() -> list[str]:
@@ -47,6 +49,14 @@ def needed_libraries() -> list[str]:
     requirements = importlib.metadata.requires("gynbtnet") or []
     names = (re.match(r"[A-Za-z0-9._-]+", line) for line in requirements if "extra ==" not in line)
     return [name[0] for name in names if name]
+
+
+def _extra(extra: str) -> str:
+    """Return whether an extra is installed, what needs it, and how to install it."""
+    libraries, purpose = EXTRAS[extra]
+    if installed(*libraries):
+        return f"installed, for {purpose}"
+    return f"not installed; for {purpose}: pip install gynbtnet[{extra}]"
 
 
 def version(distribution: str) -> str:

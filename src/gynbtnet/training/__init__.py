@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TrainingSettings,
     )
     from gynbtnet.training.stages import finetune, pretrain
+    from gynbtnet.training.training_data import TrainingData
 
 __all__ = [
     "LEGACY_VALUES",
@@ -44,6 +45,7 @@ __all__ = [
     "SegmentationObjective",
     "SegmentationSettings",
     "TrainingCost",
+    "TrainingData",
     "TrainingSettings",
     "build_network",
     "build_proxy_network",
@@ -75,6 +77,7 @@ __getattr__, __dir__ = lazy_names(
         "optimisation.schedule": ["scheduled_rate"],
         "settings": ["PretrainingSettings", "ProxyTaskSettings", "SegmentationSettings", "TrainingSettings"],
         "stages": ["finetune", "pretrain"],
+        "training_data": ["TrainingData"],
         "run_cost": ["TrainingCost", "training_cost"],
     },
 )

@@ -44,6 +44,7 @@ from gynbtnet.training.settings import (
 )
 from gynbtnet.training.starting_weights import read_starting_weights
 from gynbtnet.training.trained_parameters import freeze_untrained, scale_heads
+from gynbtnet.training.training_data import TrainingData
 
 _LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
 """Shares of the estimated memory of a step that it needs at least: in half precision, and with most cells masked."""
@@ -346,7 +347,10 @@ def _open(stage: _Stage, training: Batches, validation: Batches | None, source: 
         **source,
     }
     with stage.fabric.rank_zero_first():
-        return open_run(stage.out, recipe, inputs, stage.plan)
+        run = open_run(stage.out, recipe, inputs, stage.plan)
+    if stage.fabric.is_global_zero:
+        TrainingData.of_cases(training.cases, synthetic=stage.prepared.synthetic).save(run.path)
+    return run
 
 
 def _digests(cases: Iterable[PreparedCase]) -> list[str]:

@@ -24,6 +24,7 @@ from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import ALL_AXES, Axis
 from gynbtnet.preparation.preprocess import check_channels, preprocess_volume
+from gynbtnet.training.training_data import TrainingData
 
 _MIRROR_IMAGES = 8
 """Mirror images of a window that a GPU computes as one batch: all of three axes. On a CPU a batch is not faster."""
@@ -40,6 +41,7 @@ class PlannedModel(ABC):
         plan: plan of the training, with post-processing rules and reference volumes.
         device: device of the networks.
         quality: calibration of the predicted DSC; None if there is none.
+        trained_on: scans of the training; None if unknown.
     """
 
     folder: Path
@@ -48,6 +50,7 @@ class PlannedModel(ABC):
     plan: Plan
     device: torch.device
     quality: Quality | None = None
+    trained_on: TrainingData | None = None
 
     @abstractmethod
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:

@@ -13,6 +13,7 @@ from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.settings import Axis
+from gynbtnet.training.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class Segmenter(Protocol):
     @property
     def quality(self) -> Quality | None:
         """Calibration of the predicted DSC; None if there is none."""
+
+    @property
+    def trained_on(self) -> TrainingData | None:
+        """Scans of the training; None if unknown."""
 
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
         """Return the networks whose logits are averaged; empty for a model that predicts through its own program."""

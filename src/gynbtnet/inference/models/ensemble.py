@@ -11,6 +11,7 @@ from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
+from gynbtnet.training.training_data import TrainingData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Ensemble(PlannedModel):
             plan=plan,
             device=first.device,
             quality=quality,
+            trained_on=TrainingData.of_folds(member.trained_on for member in members),
             members=tuple(members),
         )
 

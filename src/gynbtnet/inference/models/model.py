@@ -21,6 +21,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.planned_network import build_network
+from gynbtnet.training.training_data import TrainingData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class Model(PlannedModel):
             BadInput: If the folder contains no model, or its weights are damaged or belong to another plan. Also if
                 CUDA is asked for and not available.
         """
+        folder = Path(folder)
         if folder.is_file():
             with open_archive(folder) as unpacked:
                 return replace(cls.load(unpacked, weights=weights, device=device), folder=folder)
@@ -102,6 +104,7 @@ class Model(PlannedModel):
             network=network.to(selected).eval(),
             device=selected,
             quality=Quality.load(folder),
+            trained_on=TrainingData.load(folder),
         )
 
 

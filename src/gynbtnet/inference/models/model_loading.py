@@ -42,6 +42,7 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Segm
         >>> model.structures
         ('bladder', 'rectum')
     """
+    folder = Path(folder)
     settings = settings or PredictionSettings()
     if not folder.exists():
         raise BadInput(

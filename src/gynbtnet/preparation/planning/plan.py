@@ -119,11 +119,6 @@ class Plan:
             raise ValueError(f"strides are {self.strides}, but the architecture has {self.architecture.strides}")
 
     @property
-    def is_synthetic(self) -> bool:
-        """True if the plan was made from synthetic scans, so that a model with it was trained on them."""
-        return SYNTHETIC_NOTE in self.notes
-
-    @property
     def overlapping(self) -> bool:
         """True if structures may overlap: each has an output with a sigmoid, instead of a softmax over all."""
         return self.regions is not None

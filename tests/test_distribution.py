@@ -1,0 +1,124 @@
+"""The wheel and the source package: their contents, and the commands of an installation without the extra ``train``."""
+
+import email
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from gynbtnet.imaging import Geometry, Volume, write_volume
+from gynbtnet.networks import GynBTNet
+from gynbtnet.preparation import Plan, save_plan
+
+ROOT = Path(__file__).parents[1]
+TRAINING = ("lightning_fabric", "batchgeneratorsv2", "tensorboard")
+BLOCK = f"""
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {TRAINING}:
+            raise ModuleNotFoundError(name)
+        return None
+sys.meta_path.insert(0, Absent())
+import importlib.util
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name, package=None: None if name in {TRAINING} else find_spec(name, package)
+"""
+"""As ``sitecustomize.py``: the libraries of the extra ``train`` are not installed."""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the wheel and the source package."""
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "hatchling", "build", "--directory", str(out)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def site(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the installed wheel, without the libraries of the extra ``train``."""
+    folder = tmp_path_factory.mktemp("site")
+    wheel = next(packages.glob("*.whl"))
+    options = ["--no-deps", "--no-index", "--no-compile", "--quiet", "--target", str(folder)]
+    subprocess.run([sys.executable, "-m", "pip", "install", *options, str(wheel)], check=True)
+    (folder / "sitecustomize.py").write_text(BLOCK)
+    return folder
+
+
+def run(site: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the installed command line in a folder that is not the checkout."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"PYTHONPATH": str(site)}
+    command = [sys.executable, "-m", "gynbtnet", *map(str, arguments)]
+    return subprocess.run(command, cwd=site, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_wheel_has_the_whole_package_and_nothing_else(packages: Path) -> None:
+    names = set(zipfile.ZipFile(next(packages.glob("*.whl"))).namelist())
+    source = ROOT / "src"
+    files = {p.relative_to(source).as_posix() for p in (source / "gynbtnet").rglob("*") if p.is_file()}
+    files = {name for name in files if "__pycache__" not in name and not name.endswith((".pyc", "~"))}
+    assert files <= names
+    assert all(name.startswith("gynbtnet/") or ".dist-info/" in name for name in names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_the_wheel_asks_for_training_libraries_only_with_the_extra(packages: Path) -> None:
+    archive = zipfile.ZipFile(next(packages.glob("*.whl")))
+    metadata = email.message_from_bytes(archive.read(next(n for n in archive.namelist() if n.endswith("METADATA"))))
+    required = metadata.get_all("Requires-Dist") or []
+    base = [line for line in required if "extra ==" not in line]
+    assert not any(line.startswith(("lightning", "batchgenerators", "tensorboard")) for line in base)
+    extra = [line for line in required if "extra == 'train'" in line]
+    assert len(extra) == len(TRAINING)
+    assert metadata["Requires-Python"] == "<3.14,>=3.11"
+    entry_points = archive.read(next(n for n in archive.namelist() if n.endswith("entry_points.txt"))).decode()
+    assert "gynbtnet = gynbtnet.cli:main" in entry_points
+
+
+def test_the_source_package_can_be_built_and_tested(packages: Path) -> None:
+    with tarfile.open(next(packages.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "Makefile", "constraints.txt", "constraints-tested.txt"} <= names
+    assert {"src/gynbtnet/__init__.py", "tests/test_distribution.py", "docs/index.md"} <= names
+
+
+def test_the_installed_commands_explain_themselves(site: Path) -> None:
+    result = run(site, "--help")
+    assert result.returncode == 0 and "predict" in result.stdout, result.stderr
+    doctor = run(site, "doctor", site)
+    assert "pip install gynbtnet[train]" in doctor.stdout, doctor.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("pretrain", "scans", "demo"), ("finetune", "prepared", "demo", "--stage", "task"), ("tune", "demo")]
+)
+def test_a_training_command_names_the_extra_in_one_sentence(site: Path, command: tuple[str, ...]) -> None:
+    more = ("--cohort", "export", "--budget", "9") if command[0] == "tune" else ()
+    result = run(site, *command, *more, "--out", "out")
+    assert result.returncode == 2
+    assert "`pip install gynbtnet[train]`" in result.stderr and "Traceback" not in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_predict_needs_no_training_library(site: Path, tmp_path: Path) -> None:
+    strides = ((1, 1, 1), *((2, 2, 2),) * 4)
+    (tmp_path / "model").mkdir()
+    save_plan(Plan(("bladder",), (4.0, 3.0, 3.0), "zscore", None, (16, 32, 32), 2, "XS", strides), tmp_path / "model")
+    torch.manual_seed(0)
+    save_file(GynBTNet("XS", outputs=2).state_dict(), tmp_path / "model" / "weights_last.safetensors")
+    array = np.random.default_rng(0).integers(-1000, 200, (24, 40, 40)).astype(np.int16)
+    write_volume(Volume(array, Geometry(array.shape, (4.0, 3.0, 3.0))), tmp_path / "scan.nii.gz")
+    result = run(site, "predict", tmp_path / "model", tmp_path / "scan.nii.gz", "--out", tmp_path / "out", "--fast")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "scan" / "labels.nii.gz").is_file()
+    assert "review before use" in result.stdout
