@@ -22,9 +22,9 @@ install-dev: .venv/installed-dev
 	touch $@
 
 demo: install
-	$(BIN)/gynbtnet phantom $(DEMO)/phantom
+	$(BIN)/gynbtnet phantom $(DEMO)/phantom --nested --patients 20 --fractions 2 --jobs 2
 	$(BIN)/gynbtnet run demo --out $(DEMO)/experiment --cohort $(DEMO)/phantom/brachytherapy \
-	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs
+	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs --jobs 2
 	$(BIN)/gynbtnet predict $(DEMO)/experiment/runs/task $(DEMO)/phantom/brachytherapy/PHANTOM-001/fraction-1 \
 	    --out $(DEMO)/contours
 	@echo "To look at a contour and correct it: $(BIN)/gynbtnet review $(DEMO)/contours/fraction-1"

@@ -8,21 +8,27 @@ that are scored are not used for training:
 
     python benchmarks/overlapping_outputs.py [--out FOLDER] [--cpu-seconds 80] [--seeds 1] [--nested]
 
+With ``--experiment demo/experiment``, both are stage 3 of the demo instead: its cohort, its recipe, from its stage 2,
+scored on its test patients. Then both learn in little time.
+
 An interrupted run resumes when it is started again with the same --out. Prints Markdown.
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.datasets import Cohort, ingest, read_contours
+from gynbtnet.datasets import Cohort, Split, ingest, read_contours
 from gynbtnet.evaluation import dice
+from gynbtnet.experiment import Experiment
 from gynbtnet.imaging import Nesting, OverlappingSegmentation, Segmentation, read_volume
 from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom import NESTED_STRUCTURES, STRUCTURES, write_brachytherapy
 from gynbtnet.preparation import PlanSettings, make_plan, prepare
-from gynbtnet.training import SegmentationSettings, finetune
+from gynbtnet.recipes import load_recipe
+from gynbtnet.training import Budget, SegmentationSettings, finetune
 
 TRAINING, SCORED = 8, 4
 """Number of patients, one scan each."""
@@ -42,14 +48,52 @@ SETTINGS = {
 NESTING = "gtv_res < hr_ctv < ir_ctv"
 
 
-def train(cohort: Cohort, outputs: str, cpu_seconds: float, seed: int, folder: Path) -> Model:
-    """Train on a cohort with one kind of outputs, and return the model."""
-    nested = outputs == "overlapping" and "gtv_res" in cohort.structures
-    plan = make_plan(cohort, PlanSettings(**PLAN, outputs=outputs, nesting=(NESTING,) if nested else ()))
-    prepared = prepare(cohort, plan, folder / f"prepared-{outputs}")
-    settings = SegmentationSettings(**SETTINGS, seed=seed, budget={"cpu_seconds": cpu_seconds})
+@dataclass(frozen=True)
+class Task:
+    """Patients to learn and to score, the settings of both trainings, and the run from which they start."""
+
+    pool: Cohort
+    held_out: Cohort
+    plan: PlanSettings
+    training: SegmentationSettings
+    start: Path | None = None
+
+
+def phantom_task(folder: Path, *, nested: bool) -> Task:
+    """Return a task on a new phantom, from new weights."""
+    structures = NESTED_STRUCTURES if nested else STRUCTURES
+    write_brachytherapy(
+        folder / "source",
+        patients=TRAINING + SCORED,
+        fractions=1,
+        spacing=(5, 4, 4),
+        matrix=(40, 72, 96),
+        nested=nested,
+    )
+    cohort = ingest(folder / "source", folder / "cohort", structures=structures, allow_overlap=True).cohort
+    pool, held_out = cohort.of_patients(cohort.patients[:TRAINING]), cohort.of_patients(cohort.patients[TRAINING:])
+    return Task(pool, held_out, PlanSettings(**PLAN), SegmentationSettings(**SETTINGS))
+
+
+def experiment_task(folder: Path) -> Task:
+    """Return stage 3 of an experiment, which starts from its stage 2."""
+    experiment = Experiment(folder)
+    cohort, test = Cohort.load(experiment.cohort("task")), Split.load(experiment.split).test
+    stage = load_recipe("demo").stage("task")
+    pool = cohort.of_patients(set(cohort.patients).difference(test))
+    return Task(pool, cohort.of_patients(test), stage.plan, stage.training, experiment.run("supervised"))
+
+
+def train(task: Task, outputs: str, cpu_seconds: float, seed: int, folder: Path) -> Model:
+    """Train with one kind of outputs, and return the model."""
+    nested = outputs == "overlapping" and "gtv_res" in task.pool.structures
+    changes = {"outputs": outputs, "nesting": (NESTING,) if nested else ()}
+    plan = make_plan(task.pool, task.plan.model_copy(update=changes))
+    prepared = prepare(task.pool, plan, folder / f"prepared-{outputs}")
+    settings = task.training.model_copy(update={"seed": seed, "budget": Budget(cpu_seconds=cpu_seconds)})
     run = folder / f"run-{outputs}-{cpu_seconds:g}-{seed}"
-    finetune(prepared, settings, run, training_ids=prepared.ids_of(cohort.patients), validation_ids=[])
+    training = prepared.ids_of(task.pool.patients)
+    finetune(prepared, settings, run, training_ids=training, validation_ids=[], start=task.start)
     return Model.load(run, device="cpu")
 
 
@@ -84,27 +128,21 @@ def main() -> None:
     parser.add_argument("--cpu-seconds", type=float, default=80)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--nested", action="store_true")
+    parser.add_argument("--experiment", type=Path)
     options = parser.parse_args()
-    folder = options.out.absolute() / ("nested" if options.nested else "plain")
-    structures = NESTED_STRUCTURES if options.nested else STRUCTURES
-    write_brachytherapy(
-        folder / "source",
-        patients=TRAINING + SCORED,
-        fractions=1,
-        spacing=(5, 4, 4),
-        matrix=(40, 72, 96),
-        nested=options.nested,
-    )
-    cohort = ingest(folder / "source", folder / "cohort", structures=structures, allow_overlap=True).cohort
-    pool, held_out = cohort.of_patients(cohort.patients[:TRAINING]), cohort.of_patients(cohort.patients[TRAINING:])
-    print(f"{options.cpu_seconds:g} CPU seconds, {TRAINING} scans to learn, {SCORED} to score: DSC (volume ratio)\n")
-    print(
-        f"| outputs | seed | {' | '.join(structures)} | mean DSC | broken |\n|---|---|{'---|' * (len(structures) + 2)}"
-    )
+    if options.experiment:
+        folder, task = options.out.absolute() / "experiment", experiment_task(options.experiment.absolute())
+    else:
+        folder = options.out.absolute() / ("nested" if options.nested else "plain")
+        task = phantom_task(folder, nested=options.nested)
+    structures, scans = task.pool.structures, (len(task.pool.cases), len(task.held_out.cases))
+    print(f"{options.cpu_seconds:g} CPU seconds, {scans[0]} scans to learn, {scans[1]} to score: DSC (volume ratio)\n")
+    rule = "---|" * (len(structures) + 2)
+    print(f"| outputs | seed | {' | '.join(structures)} | mean DSC | broken |\n|---|---|{rule}")
     for seed in range(options.seeds):
         for outputs in ("exclusive", "overlapping"):
-            model = train(pool, outputs, options.cpu_seconds, seed, folder)
-            scores, broken = score(model, held_out)
+            model = train(task, outputs, options.cpu_seconds, seed, folder)
+            scores, broken = score(model, task.held_out)
             columns = [f"{scores[name][0]:.3f} ({scores[name][1]:.2f})" for name in structures]
             mean = np.mean([dsc for dsc, _ in scores.values()])
             print(f"| {outputs} | {seed} | {' | '.join(columns)} | {mean:.3f} | {broken} |", flush=True)

@@ -32,7 +32,7 @@ SET = "{lower: -1000, upper: 1500, mean: 100, sd: 200}"
 
 def make_stage_plans(write_cohort: WriteCohort, changes: list[str]) -> list[Plan]:
     """Plan each stage for its own cohort, the first without contours."""
-    recipe = load_recipe("demo", [*(f"{stage}.plan.spacing=[2, 2, 2]" for stage in STAGES), *changes])
+    recipe = load_recipe("real_small", [*(f"{stage}.plan.spacing=[2, 2, 2]" for stage in STAGES), *changes])
     plans = []
     for number, stage in enumerate(STAGES):
         cohort = write_cohort([Geometry((8 + 4 * number, 16, 16), (2.0, 2.0, 2.0))], labelled=stage != "pretraining")
@@ -106,7 +106,7 @@ def test_numbers_that_do_not_fit_are_refused(change: dict[str, float], message: 
 
 def test_the_scaling_requires_ct_normalisation() -> None:
     with pytest.raises(BadInput, match="ct_scaling is for normalisation ct, not zscore"):
-        load_recipe("demo", [f"pretraining.plan.ct_scaling={SET}"])
+        load_recipe("real_small", [f"pretraining.plan.ct_scaling={SET}"])
 
 
 def test_scans_prepared_by_other_intensities_are_refused(write_cohort: WriteCohort, tmp_path: Path) -> None:
