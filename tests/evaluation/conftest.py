@@ -10,8 +10,8 @@ from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.dose.agreement import dose_agreements
 from gynbtnet.evaluation.dose.course import course_doses
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
+from gynbtnet.evaluation.dose.pages.report import DoseContent
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
-from gynbtnet.evaluation.dose.report import DoseContent
 from gynbtnet.evaluation.dose.score import CURVE_COLUMNS, DoseScore
 from gynbtnet.evaluation.dose.tables import summarise_dose
 from gynbtnet.evaluation.metrics.settings import DoseSettings

@@ -18,7 +18,7 @@ ARCHITECTURE = UNetArchitecture(
 
 def test_only_the_structures_are_compared(tmp_path: Path) -> None:
     plan = Plan(
-        ("bladder",), (2, 2, 2), "zscore", None, (8, 8, 8), 1, "PlainConvUNet", ARCHITECTURE.strides,
+        ("bladder",), (2, 2, 2), "zscore", None, (8, 8, 8), 1, "PlainConvUNet", ((1, 1, 1), (2, 2, 2)),
         network="nnunet", architecture=ARCHITECTURE,
     )  # fmt: skip
     prepared = PreparedCohort("scans", (), plan, tmp_path, synthetic=True)

@@ -17,7 +17,7 @@ from gynbtnet.node.configuration import NodeConfiguration
 from gynbtnet.node.jobs import Job, JobResult
 from gynbtnet.node.service import Node
 from gynbtnet.node.worker import Worker
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .fake_prediction import predict_cube
 

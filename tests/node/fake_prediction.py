@@ -9,8 +9,7 @@ import numpy as np
 
 from gynbtnet.imaging import Segmentation, StructureNames, Volume, read_ct_series, write_rtstruct, write_seg
 from gynbtnet.node.jobs import Job
-from gynbtnet.runtime.atomic_files import atomic_write
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput, atomic_write
 
 
 def predict_cube(job: Job) -> None:

@@ -13,7 +13,7 @@ from gynbtnet.node.configuration import NodeConfiguration
 from gynbtnet.node.folders import NodeFolder, hashed
 from gynbtnet.node.queue import Queue, State
 from gynbtnet.node.status import status_rows
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 from .conftest import free_port, store, wait_until, write_scan
 from .fake_prediction import predictions

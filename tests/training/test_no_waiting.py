@@ -3,9 +3,9 @@
 The steps run on PyTorch's meta device, whose tensors have no values: reading one raises an error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 from unittest.mock import Mock
 
 import pytest
@@ -83,7 +83,7 @@ def test_a_step_reads_nothing_from_its_device(
     """With accumulation, clipping, AdamW and averaged weights; the loss is read after many steps only."""
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # PyTorch's doesn't know this device
     with META:
-        objective: Any = OBJECTIVES[name]()
+        objective: Any = cast("Callable[[], Any]", OBJECTIVES[name])()
     network = objective.network
     settings = SegmentationSettings(gradient_accumulation_steps=2, max_grad_norm=12.0)
     optimiser = torch.optim.AdamW(network.parameters(), foreach=True)

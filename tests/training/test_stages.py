@@ -28,9 +28,9 @@ from gynbtnet.preparation import PreparedCase, PreparedCohort, load_plan, write_
 from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training import checkpoint, devices, engine
 from gynbtnet.training.context import TrainingContext
+from gynbtnet.training.recording.run_log import RunLog
 from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
 from gynbtnet.training.run_folder import LEGACY_VALUES
-from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 

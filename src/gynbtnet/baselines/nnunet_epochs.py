@@ -9,8 +9,8 @@ import torch
 from gynbtnet.baselines.nnunet_schedule import ShareSchedule
 from gynbtnet.baselines.nnunet_usage import UsageMeter
 from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.training.recording.run_log import RunLog
 from gynbtnet.training.run_folder import RunFolder
-from gynbtnet.training.run_log import RunLog
 
 COLUMNS = (
     *("step", "learning_rate", "loss", "seconds", "cpu_seconds", "gpu_seconds"),

@@ -26,7 +26,6 @@ from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
     MASKS_FOLDER,
-    PATIENT_PAGE,
     PREVIEW_FILE,
     RTSTRUCT_FILE,
     SEG_FILE,
@@ -36,6 +35,7 @@ from gynbtnet.inference.prediction_files import (
 from gynbtnet.inference.prediction_request import PredictionRequest, check_separate
 from gynbtnet.inference.review import review_segmentation, rules_sha256
 from gynbtnet.inference.scans.scan_input import ScanInput, read_scan
+from gynbtnet.pages.patient_page import PAGE as PATIENT_PAGE
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json

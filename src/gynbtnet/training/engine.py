@@ -40,10 +40,10 @@ from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, sp
 from gynbtnet.training.network_form import candidate_forms, choose_form, compiled_only_on_request, in_form
 from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
 from gynbtnet.training.optimisation.optimiser import make_optimiser
+from gynbtnet.training.recording.run_log import RunLog
+from gynbtnet.training.recording.training_pictures import save_figure
 from gynbtnet.training.run_folder import note_environment
-from gynbtnet.training.run_log import RunLog
 from gynbtnet.training.trained_parameters import encoder_parameters, parameter_groups
-from gynbtnet.training.training_pictures import save_figure
 
 _LOG = logging.getLogger(__name__)
 _SMOOTHING = 0.9  # weight of the earlier epochs in the smoothed validation score, as in nnU-Net

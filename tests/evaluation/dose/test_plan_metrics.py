@@ -2,10 +2,12 @@
 
 import math
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
+from gynbtnet.datasets import Case
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram
 from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metric_cells, plan_metrics
 from gynbtnet.imaging import StructureNames
@@ -20,7 +22,9 @@ def histogram(doses: list[float], outside: float = 0.0, face: float = 0.0) -> Do
 
 
 def metrics(structure: str, manual, automatic=None, prescription=7.0) -> dict[str, PlanMetric]:
-    found = plan_metrics(CASE, structure, manual, automatic, NAMES, prescription, predicted=automatic is not None)
+    found = plan_metrics(
+        cast("Case", CASE), structure, manual, automatic, NAMES, prescription, predicted=automatic is not None
+    )
     return {one.metric: one for one in found}
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
-from gynbtnet.evaluation.dose.report import dose_report
+from gynbtnet.evaluation.dose.pages.report import dose_report
 from gynbtnet.evaluation.dose.tables import summarise_dose
 from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
-from gynbtnet.evaluation.dose.report import dose_report
+from gynbtnet.evaluation.dose.pages.report import dose_report
 from gynbtnet.evaluation.metrics.evaluation import evaluate, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import ExampleCases, example_cases

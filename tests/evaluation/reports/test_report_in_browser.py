@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gynbtnet.evaluation.dose.patient_pages import CaseContours, PatientDose, write_patient_page
-from gynbtnet.evaluation.dose.report import dose_report
-from gynbtnet.evaluation.dose.viewed_dose import viewed_dose
+from gynbtnet.evaluation.dose.pages.patient_pages import CaseContours, PatientDose, write_patient_page
+from gynbtnet.evaluation.dose.pages.report import dose_report
+from gynbtnet.evaluation.dose.pages.viewed_dose import viewed_dose
 from gynbtnet.evaluation.metrics.evaluation import evaluate, read_truth
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 from gynbtnet.imaging import StructureNames, Volume

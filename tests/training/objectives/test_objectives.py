@@ -82,7 +82,7 @@ class FixedReconstruction(MaskedAutoencoder):
 
     answer: torch.Tensor
 
-    def forward(self, image: torch.Tensor, active: ActiveBlocks) -> torch.Tensor:
+    def forward(self, image: torch.Tensor, active: ActiveBlocks | torch.Tensor) -> torch.Tensor:
         return self.answer
 
 

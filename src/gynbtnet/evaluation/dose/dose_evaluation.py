@@ -22,14 +22,14 @@ from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
 from gynbtnet.evaluation.dose.metrics import dose_metric_names, is_target
-from gynbtnet.evaluation.dose.patient_pages import CaseContours, PatientDose, page_address, write_patient_page
+from gynbtnet.evaluation.dose.pages.patient_pages import CaseContours, PatientDose, page_address, write_patient_page
+from gynbtnet.evaluation.dose.pages.report import DoseContent, dose_report
+from gynbtnet.evaluation.dose.pages.viewed_dose import viewed_dose
 from gynbtnet.evaluation.dose.patient_table import patient_frame
 from gynbtnet.evaluation.dose.plan_metrics import plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
-from gynbtnet.evaluation.dose.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.score import CaseDose, DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
-from gynbtnet.evaluation.dose.viewed_dose import viewed_dose
 from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.contours.subslices import Ends

@@ -18,7 +18,7 @@ from gynbtnet.sparse.masking import draw_mask
 from gynbtnet.sparse.registered_parts import MaskRule, Target
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.losses import SPARK_EPSILON, denormalise_cells, masked_l2
-from gynbtnet.training.training_pictures import Plane, grey_rows
+from gynbtnet.training.recording.training_pictures import Plane, grey_rows
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from gynbtnet.imaging.regions import Regions
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.objectives.losses import deeply_supervised, segmentation_loss
-from gynbtnet.training.training_pictures import contour_rows
+from gynbtnet.training.recording.training_pictures import contour_rows
 
 _Counts = npt.NDArray[np.int64]
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, l1_loss, normalize
 
 from gynbtnet.training.data.batches import Batch
-from gynbtnet.training.training_pictures import Plane, grey_rows
+from gynbtnet.training.recording.training_pictures import Plane, grey_rows
 
 _ROTATIONS = 4
 _TEMPERATURE = 0.5

@@ -59,6 +59,7 @@ class NnunetFolderModel:
         previous: model whose prediction this one refines; None if it refines none.
         plan: None; nnU-Net has its own plans.
         quality: None; nothing is calibrated.
+        trained_on: None; nnU-Net doesn't record its scans.
         title: name in an RTSTRUCT.
         libraries: none, PyTorch suffices.
     """
@@ -73,6 +74,7 @@ class NnunetFolderModel:
     previous: "NnunetFolderModel | None" = None
     plan: None = None
     quality: None = None
+    trained_on: None = None
     title: str = "nnU-Net"
     libraries: tuple[str, ...] = ()
     _prepared: dict[tuple[Backend, int], Network] = field(default_factory=dict, repr=False, compare=False)

@@ -12,6 +12,7 @@ from gynbtnet.evaluation.dose.agreement import DoseAgreement, limit_cells
 from gynbtnet.evaluation.dose.course import COURSE_ASSUMPTIONS, CourseDose
 from gynbtnet.evaluation.dose.course_differences import course_differences, difference_cells
 from gynbtnet.evaluation.dose.dvh_plot import curve_table, dvh_panels
+from gynbtnet.evaluation.dose.pages.verdict_badges import is_judged, patient_cells
 from gynbtnet.evaluation.dose.plan_metrics import DEFINITIONS, PlanMetric, plan_metric_cells, plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import DoseScore
@@ -25,7 +26,6 @@ from gynbtnet.evaluation.dose.tables import (
     score_cells,
     verdict_cells,
 )
-from gynbtnet.evaluation.dose.verdict_badges import is_judged, patient_cells
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
 from gynbtnet.pages.page_frame import html_page

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.course import CourseDose
+from gynbtnet.evaluation.dose.pages.verdict_badges import aim_text, course_totals, is_judged
 from gynbtnet.evaluation.dose.score import DoseScore
-from gynbtnet.evaluation.dose.verdict_badges import aim_text, course_totals, is_judged
 from gynbtnet.evaluation.metrics.evaluation import prediction_folder
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation

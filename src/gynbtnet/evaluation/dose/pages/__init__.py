@@ -1,0 +1,1 @@
+"""Pages about doses: of a cohort, and of each patient."""

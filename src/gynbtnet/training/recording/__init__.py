@@ -1,0 +1,1 @@
+"""Records of a training while it runs: metrics of each epoch, and pictures."""
