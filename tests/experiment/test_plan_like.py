@@ -11,14 +11,13 @@ from gynbtnet.preparation import Plan, PreparedCohort
 from gynbtnet.recipes import load_recipe
 from gynbtnet.runtime import BadInput
 
-ARCHITECTURE = UNetArchitecture(
-    "PlainConvUNet", (8, 8), ((3, 3, 3),) * 2, ((1, 1, 1), (2, 2, 2)), depths=(1, 1), decoder_depths=(1,)
-)
+STRIDES = ((1, 1, 1), (2, 2, 2))
+ARCHITECTURE = UNetArchitecture("PlainConvUNet", (8, 8), ((3, 3, 3),) * 2, STRIDES, depths=(1, 1), decoder_depths=(1,))
 
 
 def test_only_the_structures_are_compared(tmp_path: Path) -> None:
     plan = Plan(
-        ("bladder",), (2, 2, 2), "zscore", None, (8, 8, 8), 1, "PlainConvUNet", ((1, 1, 1), (2, 2, 2)),
+        ("bladder",), (2, 2, 2), "zscore", None, (8, 8, 8), 1, "PlainConvUNet", STRIDES,
         network="nnunet", architecture=ARCHITECTURE,
     )  # fmt: skip
     prepared = PreparedCohort("scans", (), plan, tmp_path, synthetic=True)

@@ -105,8 +105,8 @@ def structures_of(written: Sequence[str], names: StructureNames | None = None) -
         names: table of names; None: the package's.
 
     Example:
-        >>> structures_of(["urinary_bladder", "Bowel loops"], StructureNames.load())
-        ('bladder', 'Bowel_loops')
+        >>> structures_of(["urinary_bladder", "face (skin)"])
+        ('bladder', 'face_skin')
     """
     table = names or StructureNames.load()
     resolved = [table.resolve(name) for name in written]
