@@ -2,7 +2,8 @@
 
 Without overlaps in the cohort, a sigmoid for each structure should learn as well as a softmax over all of them. With
 ``--nested``, GTV-res, HR-CTV and IR-CTV nest, and the uterus contour contains the cervix. Exclusive outputs then learn
-a label map in which targets cover the uterus; DSC is that of the drawn masks. The scans are synthetic, and patients
+a label map in which targets cover the uterus; DSC is that of the drawn masks. Overlapping outputs get the nesting
+GTV-res < HR-CTV < IR-CTV, and the last column counts the voxels that break it. The scans are synthetic, and patients
 that are scored are not used for training:
 
     python benchmarks/overlapping_outputs.py [--out FOLDER] [--cpu-seconds 80] [--seeds 1] [--nested]
@@ -17,7 +18,7 @@ import numpy as np
 
 from gynbtnet.datasets import Cohort, ingest, read_contours
 from gynbtnet.evaluation import dice
-from gynbtnet.imaging import read_volume
+from gynbtnet.imaging import Nesting, OverlappingSegmentation, Segmentation, read_volume
 from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.phantom import NESTED_STRUCTURES, STRUCTURES, write_brachytherapy
 from gynbtnet.preparation import PlanSettings, make_plan, prepare
@@ -38,11 +39,13 @@ SETTINGS = {
     "picture_interval_epochs": 1000,
 }
 """Those of the learning curves."""
+NESTING = "gtv_res < hr_ctv < ir_ctv"
 
 
 def train(cohort: Cohort, outputs: str, cpu_seconds: float, seed: int, folder: Path) -> Model:
     """Train on a cohort with one kind of outputs, and return the model."""
-    plan = make_plan(cohort, PlanSettings(**PLAN, outputs=outputs))
+    nested = outputs == "overlapping" and "gtv_res" in cohort.structures
+    plan = make_plan(cohort, PlanSettings(**PLAN, outputs=outputs, nesting=(NESTING,) if nested else ()))
     prepared = prepare(cohort, plan, folder / f"prepared-{outputs}")
     settings = SegmentationSettings(**SETTINGS, seed=seed, budget={"cpu_seconds": cpu_seconds})
     run = folder / f"run-{outputs}-{cpu_seconds:g}-{seed}"
@@ -50,17 +53,29 @@ def train(cohort: Cohort, outputs: str, cpu_seconds: float, seed: int, folder: P
     return Model.load(run, device="cpu")
 
 
-def score(model: Model, cohort: Cohort) -> dict[str, tuple[float, float]]:
-    """Return DSC, and predicted divided by drawn volume, of each structure: means over the scans."""
+def score(model: Model, cohort: Cohort) -> tuple[dict[str, tuple[float, float]], int]:
+    """Return DSC, and predicted divided by drawn volume, of each structure: means over the scans.
+
+    The second value is the number of voxels in all scans that break the nesting of the targets.
+    """
+    broken = 0
     values: dict[str, list[tuple[float, float]]] = {structure: [] for structure in model.structures}
     for case in cohort.cases:
         truth = read_contours(case, model.structures)
         predicted = predict(model, read_volume(case.image), PredictionSettings(overlap=0.5, mirroring=False))
+        broken += count_broken_voxels(predicted)
         for structure, pairs in values.items():
             drawn, own = truth.mask(structure), predicted.mask(structure)
             if drawn.any():
                 pairs.append((dice(drawn, own), float(own.sum() / drawn.sum())))
-    return {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in values.items() if pairs}
+    return {name: tuple(np.mean(pairs, axis=0).tolist()) for name, pairs in values.items() if pairs}, broken
+
+
+def count_broken_voxels(prediction: Segmentation) -> int:
+    """Return the number of voxels of inner targets outside their outer ones; 0 for a label map."""
+    if not isinstance(prediction, OverlappingSegmentation):
+        return 0
+    return Nesting.parse([NESTING]).broken_voxels(prediction.own)
 
 
 def main() -> None:
@@ -83,14 +98,16 @@ def main() -> None:
     cohort = ingest(folder / "source", folder / "cohort", structures=structures, allow_overlap=True).cohort
     pool, held_out = cohort.of_patients(cohort.patients[:TRAINING]), cohort.of_patients(cohort.patients[TRAINING:])
     print(f"{options.cpu_seconds:g} CPU seconds, {TRAINING} scans to learn, {SCORED} to score: DSC (volume ratio)\n")
-    print(f"| outputs | seed | {' | '.join(structures)} | mean DSC |\n|---|---|{'---|' * (len(structures) + 1)}")
+    print(
+        f"| outputs | seed | {' | '.join(structures)} | mean DSC | broken |\n|---|---|{'---|' * (len(structures) + 2)}"
+    )
     for seed in range(options.seeds):
         for outputs in ("exclusive", "overlapping"):
             model = train(pool, outputs, options.cpu_seconds, seed, folder)
-            scores = score(model, held_out)
+            scores, broken = score(model, held_out)
             columns = [f"{scores[name][0]:.3f} ({scores[name][1]:.2f})" for name in structures]
             mean = np.mean([dsc for dsc, _ in scores.values()])
-            print(f"| {outputs} | {seed} | {' | '.join(columns)} | {mean:.3f} |", flush=True)
+            print(f"| {outputs} | {seed} | {' | '.join(columns)} | {mean:.3f} | {broken} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ ORDER = [
     "baselines",
     "evaluation",
     "review",
+    "node",
     "recipes",
     "experiment",
     "cli",

@@ -6,7 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gynbtnet.imaging import CTSeries, Geometry, Segmentation, StructureNames, Volume, write_ct_series, write_rtstruct
+from gynbtnet.imaging import (
+    CTSeries,
+    Geometry,
+    Segmentation,
+    StructureNames,
+    Volume,
+    write_ct_series,
+    write_rtstruct,
+    write_volume,
+)
 from gynbtnet.recipes import load_recipe, save_recipe
 
 GRID = Geometry((6, 24, 24), (4.0, 3.0, 3.0), (-36.0, -36.0, 0.0))
@@ -36,6 +45,7 @@ def write_contours(ct: CTSeries, path: Path, structure: str = "bladder") -> None
         label="TEST",
         description="SYNTHETIC test",
         software_version="0",
+        automatic=False,
     )
 
 
@@ -136,8 +146,8 @@ def test_contours_of_another_frame_of_reference(ingest, tmp_path: Path) -> None:
 
 def test_a_structure_name_that_nothing_maps(ingest, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "export" / "CT")
-    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
-    refused(ingest(), "Blase", "alias")
+    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Hohlraum")
+    refused(ingest(), "Hohlraum", "alias")
 
 
 def test_one_patient_only(gynbtnet, tmp_path: Path) -> None:
@@ -210,7 +220,7 @@ def test_scans_for_a_stage_that_is_left_out(gynbtnet, tmp_path: Path) -> None:
         (("split", "NOWHERE", "--out", "OUT", "--test", "half"), ["--test is half"]),
         (("doctor", "NOWHERE"), ["There is no folder"]),
         (("report", "NOWHERE"), ["experiment"]),
-        (("ingest", "NOWHERE", "--out", "OUT"), ["--structures"]),
+        (("ingest", "NOWHERE", "--out", "OUT", "--structures", "HR-CTV,hr_ctv"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--structures", "bladder,bladder"), ["twice"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--structures", "bladder"), ["--structures"]),
         (("ingest", "NOWHERE", "--out", "OUT", "--layout", "scans", "--aliases", "ALIASES"), ["--aliases"]),
@@ -237,27 +247,33 @@ def test_an_out_that_is_a_file(gynbtnet, tmp_path: Path) -> None:
 
 def test_a_clinics_own_files_are_not_replaced_by_a_prediction(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
     write_ct(tmp_path / "ct" / "patient")
-    (tmp_path / "out" / "patient").mkdir(parents=True)
-    (tmp_path / "out" / "patient" / "RS.dcm").write_text("drawn by hand")
+    own = tmp_path / "out" / "patient-001_f1" / "RS.dcm"
+    own.parent.mkdir(parents=True)
+    own.write_text("drawn by hand")
     refused(gynbtnet("predict", untrained_model, tmp_path / "ct" / "patient", "--out", tmp_path / "out"), "replaced")
-    assert (tmp_path / "out" / "patient" / "RS.dcm").read_text() == "drawn by hand"
+    assert own.read_text() == "drawn by hand"
 
 
 def test_another_scans_prediction_is_not_replaced(gynbtnet, tmp_path: Path, untrained_model: Path) -> None:
-    for seed, patient in ((1, "A"), (2, "B")):
-        write_ct(tmp_path / patient / "CT", seed=seed, patient=patient)
+    """Scans of two patients get two folders, two image files of one name the same one."""
     out = tmp_path / "out"
-    assert gynbtnet("predict", untrained_model, tmp_path / "A" / "CT", "--out", out).code == 0
-    before = (out / "CT" / "prediction.json").read_bytes()
-    refused(gynbtnet("predict", untrained_model, tmp_path / "B" / "CT", "--out", out), "another scan")
-    assert (out / "CT" / "prediction.json").read_bytes() == before
-    assert gynbtnet("predict", untrained_model, tmp_path / "A" / "CT", "--out", out).code == 0
+    for seed, patient in ((1, "A"), (2, "B")):
+        ct = write_ct(tmp_path / patient / "CT", seed=seed, patient=patient)
+        write_volume(ct.volume, tmp_path / patient / "pelvis.nii.gz")
+        assert gynbtnet("predict", untrained_model, tmp_path / patient / "CT", "--out", out).code == 0
+    assert sorted(path.name for path in out.iterdir()) == ["patient-001_f1", "patient-002_f1", "patients.csv"]
+    first, second = (tmp_path / patient / "pelvis.nii.gz" for patient in "AB")
+    assert gynbtnet("predict", untrained_model, first, "--out", out).code == 0
+    before = (out / "pelvis" / "prediction.json").read_bytes()
+    refused(gynbtnet("predict", untrained_model, second, "--out", out), "another scan")
+    assert (out / "pelvis" / "prediction.json").read_bytes() == before
+    assert gynbtnet("predict", untrained_model, first, "--out", out).code == 0
 
 
 def test_a_mended_mistake_goes_on_in_the_same_folder(gynbtnet, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "export" / "CT")
-    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Blase")
+    write_contours(ct, tmp_path / "export" / "RS.dcm", structure="Hohlraum")
     arguments = ("run", "smoke", "--set", "supervised=null", "--cohort", tmp_path / "export", "--out", tmp_path / "out")
-    refused(gynbtnet(*arguments), "Blase")
+    refused(gynbtnet(*arguments), "Hohlraum")
     result = gynbtnet(*arguments, "--set", "structures=[bladder]")
     assert "begun with other settings" not in result.err

@@ -32,6 +32,7 @@ IN_ORDER = (
         "finetune",
         "predict",
         "review",
+        "node",
         "export",
     ),
     *("evaluate", "dose", "doctor"),
@@ -127,10 +128,15 @@ def test_what_the_examples_left(here: Path) -> None:
         assert structures.ApprovalStatus == "UNAPPROVED"
         assert "SYNTHETIC" in structures.SeriesDescription
         assert read_volume(prediction / "labels.nii.gz").geometry.offset(case.geometry) < 1e-3
+    checklist = (experiment / "claim.md").read_text()
+    assert "| performance | mean DSC of 1 test scan: " in checklist
+    assert "SYNTHETIC: no patient was scanned." in checklist
+    assert f"{len(split.test)} for the test" in checklist
+    assert checklist.count("*to be stated by the authors*") > 15
     page = (experiment / "report.html").read_text()
     assert "Synthetic data" in page
     assert "Stage 2" in page
-    assert (here / "steps" / "contours" / "fraction-1" / "RS.dcm").is_file()
+    assert (here / "steps" / "contours" / "patient-001_f1" / "RS.dcm").is_file()
     assert (here / "steps" / "evaluation" / "summary.md").is_file()
     assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
     assert not list(here.rglob(".partial-*"))

@@ -38,7 +38,13 @@ def write_export() -> WriteExport:
     """Write ``CT/`` and, with ``rois``, ``RS.dcm``: ROI names by the sphere that they hold."""
 
     def write(
-        folder: Path, patient: str, rois: Mapping[str, str] | None = None, seed: int = 0, mark: str = ""
+        folder: Path,
+        patient: str,
+        rois: Mapping[str, str] | None = None,
+        seed: int = 0,
+        mark: str = "",
+        *,
+        automatic: bool = False,
     ) -> CTSeries:
         ct = write_ct_series(
             scan(seed),
@@ -60,6 +66,7 @@ def write_export() -> WriteExport:
                 label="test",
                 description="test",
                 software_version="0",
+                automatic=automatic,
             )
         return ct
 

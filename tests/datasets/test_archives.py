@@ -1,6 +1,7 @@
 """Ingestion of every layout, in miniature and built from the phantom: scans, patients and reported problems."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,14 @@ import SimpleITK as sitk
 
 from gynbtnet.cli import Layout
 from gynbtnet.datasets import ADAPTERS, dry_run, ingest
+from gynbtnet.datasets.adapters import amos as amos_adapter
+from gynbtnet.datasets.adapters import btcv_cervix as btcv_adapter
 from gynbtnet.datasets.adapters import ct_colonography as colonography_adapter
 from gynbtnet.datasets.adapters import flare22 as flare22_adapter
 from gynbtnet.datasets.adapters import hnscc as hnscc_adapter
 from gynbtnet.datasets.adapters import ribfrac as ribfrac_adapter
 from gynbtnet.datasets.adapters import tcia_covid as covid_adapter
+from gynbtnet.datasets.adapters import word as word_adapter
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.ingest_found import Ingestion
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport
@@ -130,6 +134,38 @@ def decathlon(folder: Path, phantoms: Phantoms) -> None:
     (folder / "imagesTr" / "._pelvis_001.nii.gz").write_text("a file that macOS adds to archives")
 
 
+def with_labels(case: PhantomCase, structures: dict[str, int]) -> Volume:
+    """Return the label map of a case with an archive's labels."""
+    labels = np.zeros(case.scan.array.shape, np.uint8)
+    for structure, label in structures.items():
+        labels[case.structures.mask(structure)] = label
+    return Volume(labels, case.scan.geometry)
+
+
+def btcv_cervix(folder: Path, phantoms: Phantoms) -> None:
+    training = folder / "RawData" / "Training"
+    for name, case in zip(("0507688", "0759564"), phantoms, strict=False):
+        write_volume(case.scan, training / "img" / f"{name}-Image.nii.gz")
+        labels = with_labels(case, {"bladder": 1, "uterus": 2, "rectum": 3})
+        write_volume(labels, training / "label" / f"{name}-Mask.nii.gz")
+    write_volume(phantoms[2].scan, folder / "RawData" / "Testing" / "img" / "0773652-Image.nii.gz")
+
+
+def amos(folder: Path, phantoms: Phantoms) -> None:
+    for part, number, case in zip(("Tr", "Va", "Tr", "Ts"), (1, 8, 507, 9), phantoms, strict=False):
+        write_volume(case.scan, folder / "amos22" / f"images{part}" / f"amos_{number:04d}.nii.gz")
+        if part != "Ts":
+            labels = with_labels(case, {"bladder": 14, "uterus": 15})
+            write_volume(labels, folder / "amos22" / f"labels{part}" / f"amos_{number:04d}.nii.gz")
+
+
+def word(folder: Path, phantoms: Phantoms) -> None:
+    for part, number, case in zip(("Tr", "Val", "Ts"), (106, 7, 15), phantoms, strict=False):
+        write_volume(case.scan, folder / "WORD-V0.1.0" / f"images{part}" / f"word_{number:04d}.nii.gz")
+        labels = with_labels(case, {"rectum": 13, "bladder": 14, "sigmoid": 10})
+        write_volume(labels, folder / "WORD-V0.1.0" / f"labels{part}" / f"word_{number:04d}.nii.gz")
+
+
 def scans(folder: Path, phantoms: Phantoms) -> None:
     for name, case in zip(("a", "b"), phantoms, strict=False):
         write_volume(case.scan, folder / f"{name}.nii.gz")
@@ -155,6 +191,9 @@ BUILD: dict[str, Callable[[Path, Phantoms], None]] = {
     "tcia-covid": tcia_covid,
     "nnunet": nnunet,
     "decathlon": decathlon,
+    "btcv-cervix": btcv_cervix,
+    "amos": amos,
+    "word": word,
 }
 BLADDER: dict[str, Any] = {"structures": ("bladder",)}
 OPTIONS = {"dicom-rt": BLADDER}
@@ -166,6 +205,8 @@ def test_every_layout_is_tested_here_and_documented() -> None:
     for name in ADAPTERS:
         assert f"`{name}`" in page
     assert [layout.value for layout in Layout] == list(ADAPTERS)
+    for archive in (btcv_adapter, amos_adapter, word_adapter):
+        assert archive.ARCHIVE.source in page
     for archive in (flare22_adapter, hnscc_adapter, ribfrac_adapter, colonography_adapter, covid_adapter):
         assert archive.ARCHIVE.source in page
         assert f"{archive.ARCHIVE.scans:,}" in page
@@ -217,6 +258,49 @@ def test_parallel_processes_make_the_same_cohort(build_and_ingest: Callable[...,
     before = {path: path.stat().st_mtime_ns for path in done.folder.rglob("*.nii.gz")}
     build_and_ingest("totalsegmentator", jobs=2)  # a second call keeps the cases
     assert {path: path.stat().st_mtime_ns for path in done.folder.rglob("*.nii.gz")} == before
+
+
+@pytest.mark.parametrize(
+    ("layout", "organs", "cases"),
+    [
+        ("btcv-cervix", {"bladder": "bladder", "uterus": "uterus", "rectum": "rectum"}, {"0507688": 0, "0759564": 1}),
+        ("amos", {"bladder": "bladder", "prostate_uterus": "uterus"}, {"amos-0001": 0, "amos-0008": 1}),
+        (
+            "word",
+            {"rectum": "rectum", "bladder": "bladder", "colon": "sigmoid"},
+            {"word-0106": 0, "word-0007": 1, "word-0015": 2},
+        ),
+    ],
+)
+def test_archives_with_organs_of_the_pelvis(
+    build_and_ingest: Callable[..., Ingestion],
+    phantoms: Phantoms,
+    tmp_path: Path,
+    layout: str,
+    organs: dict[str, str],
+    cases: dict[str, int],
+) -> None:
+    """Each case has the voxels of its scan, and each organ those of the label that the archive gives it."""
+    done = build_and_ingest(layout, structures=tuple(organs))
+    check_cases(done.cohort, {f"{name}_f1": phantoms[number] for name, number in cases.items()})
+    for case in done.cohort.cases:
+        assert case.labels
+        labels = read_volume(case.labels).array
+        truth = phantoms[cases[case.id.removesuffix("_f1")]].structures
+        for label, structure in enumerate(organs.values(), start=1):
+            np.testing.assert_array_equal(labels == label, truth.mask(structure))
+    if layout == "amos":
+        assert "Left out: 1 scan, MRs, numbered from 500 on." in done.cohort.notes
+    with pytest.raises(BadInput, match="has no hr_ctv"):
+        build_and_ingest(layout, structures=("hr_ctv",))
+    for path in list(tmp_path.glob(f"{layout}/**/label*")):
+        if path.is_dir():
+            shutil.rmtree(path)
+    with pytest.raises(BadInput, match="label map"):
+        ingest(tmp_path / layout, tmp_path / "other", layout, structures=("bladder",))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="There is no scan of"):
+        ingest(tmp_path / "empty", tmp_path / "other", layout)
 
 
 def test_flare22_without_and_with_its_organs(build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
@@ -493,7 +577,7 @@ def test_failing_scans_are_reported_and_do_not_stop_the_others(tmp_path: Path, p
     with pytest.raises(BadInput, match="interrupted"):
         Cohort.load(out)
     done = ingest(source, out, "nnunet", jobs=jobs, leave_out_failing=True)
-    assert [case.id for case in Cohort.load(out).cases] == ["c0_f1", "c1_f1"]
+    assert [case.id for case in Cohort.load(out).cases] == ["c0", "c1"]
     problems = {(problem.kind, Path(problem.path).name) for problem in done.report.problems}
     assert problems == {
         ("missing", "c5_0000.nii.gz"),
@@ -502,7 +586,7 @@ def test_failing_scans_are_reported_and_do_not_stop_the_others(tmp_path: Path, p
         ("mismatch", "c3_0000.nii.gz"),
         ("duplicate", "c4_0000.nii.gz"),
     }
-    assert sorted(path.name for path in (out / "imagesTr").iterdir()) == ["c0_f1_0000.nii.gz", "c1_f1_0000.nii.gz"]
+    assert sorted(path.name for path in (out / "imagesTr").iterdir()) == ["c0_0000.nii.gz", "c1_0000.nii.gz"]
     assert any("1 duplicate, 1 mismatch, 2 missing, 1 unreadable" in note for note in done.cohort.notes)
     expected = dry_run(source, tmp_path / "other", "nnunet")
     unknown = {("mismatch", "c3_0000.nii.gz")}  # a label without a name, which only the voxels show
@@ -515,7 +599,7 @@ def test_a_repaired_case_is_taken_by_the_next_call(tmp_path: Path, phantoms: Pha
     ingest(source, out, "nnunet", leave_out_failing=True)
     write_volume(phantoms[2].scan, source / "imagesTr" / "c2_0000.nii.gz")
     again = ingest(source, out, "nnunet", leave_out_failing=True)
-    assert [case.id for case in again.cohort.cases] == ["c0_f1", "c1_f1", "c2_f1"]
+    assert [case.id for case in again.cohort.cases] == ["c0", "c1", "c2"]
 
 
 def test_a_damaged_file_affects_only_the_series_of_its_folder(
@@ -615,7 +699,7 @@ def test_cases_that_dataset_json_lists(tmp_path: Path, phantoms: Phantoms) -> No
     }
     (raw / "dataset.json").write_text(json.dumps(description))
     cohort = ingest(raw, tmp_path / "cohort", "nnunet", structures=("rectum", "bladder")).cohort
-    check_cases(cohort, {"one_f1": phantoms[0]})
+    check_cases(cohort, {"one": phantoms[0]})
     (case,) = cohort.cases
     assert case.labels
     labels, truth = read_volume(case.labels).array, phantoms[0].structures

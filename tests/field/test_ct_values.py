@@ -34,7 +34,7 @@ from .battery import CASES, boxes
 from .builders import CT, rtstruct
 
 NAMES = StructureNames.load()
-WORDS: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1"}
+WORDS: dict[str, Any] = {"names": NAMES, "description": "test", "software_version": "1", "automatic": False}
 
 
 def scan(folder: Path, **how: Any) -> CT:
@@ -262,7 +262,7 @@ def test_structure_sets_without_a_preamble_are_chosen_by_their_dates(tmp_path, w
     rtstruct(newest, made, [(1, "Bladder", contours)], observations=False, change=later)
     for path in (newest, tmp_path / "in" / "RS.dcm"):
         what(path)
-    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("newest",)).cohort
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=("bladder",), rtstruct=("latest",)).cohort
     assert (read_volume(cohort.cases[0].labels).array == 1).sum() == 320
 
 

@@ -261,7 +261,7 @@ def test_inspect_shows_it_as_a_row(kind: str, export: Path) -> None:
 def test_predict_finds_the_others(kind: str, export: Path) -> None:
     harm, name = (SLICES | CONTOURS | BESIDE)[kind]
     harm(export / "p2")
-    found = find_scans([export], ("CT",))
+    found = find_scans([export], ("CT",), export.with_name("out"))
     scans = {scan.path.parent.name for scan in found.scans.values()}
     assert scans >= {"p1", "p3"}
     if "p2" not in scans and kind != "RTSTRUCT without its CT":
@@ -287,7 +287,7 @@ def test_a_flat_folder_of_all_patients(export: Path, tmp_path: Path) -> None:
     for path in flat.glob("*RS.dcm"):
         path.unlink()
     cut(flat / "p2_CT011.dcm", 100)
-    found = find_scans([flat], ("CT",))
+    found = find_scans([flat], ("CT",), tmp_path / "out")
     assert len(found.scans) == 3
     assert all("the scan is shorter than it was" in scan.warnings[0] for scan in found.scans.values())
     assert "p2_CT011.dcm" in found.failed[0][1]
@@ -302,7 +302,7 @@ def test_a_copy_of_a_patient_counts_once(export: Path, tmp_path: Path) -> None:
     assert (len(done.cohort.cases), done.report.problems) == (3, ())
     (notes,) = [case.notes for case in done.cohort.cases if case.notes]
     assert notes == ("Left out 12 file(s) that are exact copies of others.",)
-    assert len(find_scans([export], ("CT",)).scans) == 3
+    assert len(find_scans([export], ("CT",), export.with_name("out")).scans) == 3
     copies = [one for one in inspect_folder(export, NAMES).items if "exact copy" in one.contents]
     assert len(copies) == 13
     # A damaged copy of a slice that is there whole costs nothing.
@@ -332,9 +332,9 @@ def test_contours_of_another_patient(export: Path, tmp_path: Path) -> None:
 
 
 RULES = {
-    ("newest",): "RS2.dcm",
+    ("latest",): "RS2.dcm",
     ("approved",): "RS.dcm",
-    ("approved", "newest"): "RS.dcm",
+    ("approved", "latest"): "RS.dcm",
     ("*2.dcm",): "RS2.dcm",
     ("rev*",): "RS2.dcm",
 }
@@ -357,11 +357,11 @@ def test_no_rule_and_one_that_leaves_two_name_both(export: Path, tmp_path: Path)
     _, (reason,) = ingested(export, tmp_path / "cohort")
     assert "RS.dcm (“CASE”, 20260101 000000) and " in reason
     assert "RS2.dcm (“CASE”, 20251231 120000) are both drawn on one CT" in reason
-    assert "--rtstruct newest, approved, or a pattern" in reason
+    assert "--rtstruct latest, approved, label=PATTERN, or a pattern" in reason
     _, (reason,) = ingested(export, tmp_path / "cohort", rtstruct=("case",))
     assert "--rtstruct case leaves 2 of them" in reason
     with pytest.raises(BadInput, match="doesn't use --rtstruct"):
-        ingest(export, tmp_path / "scans", "scans", rtstruct=("newest",))
+        ingest(export, tmp_path / "scans", "scans", rtstruct=("latest",))
 
 
 def built(kind: str, folder: Path) -> Path:
@@ -600,7 +600,8 @@ def test_one_bad_entry_of_a_list_costs_its_case_alone(layout: str, entry: object
         described["dataset"] = files | {"c2": entry}
     (source / "dataset.json").write_text(json.dumps(described))
     done = ingest(source, tmp_path / "cohort", layout, leave_out_failing=True)
-    assert [case.id for case in done.cohort.cases] == ["c1_f1", "c3_f1"]
+    ending = "" if layout == "nnunet" else "_f1"
+    assert [case.id for case in done.cohort.cases] == [f"c1{ending}", f"c3{ending}"]
     (problem,) = done.report.problems
     assert "dataset.json" in problem.reason
 
@@ -625,7 +626,9 @@ def test_public_files_next_to_patients_stop_none(export: Path, tmp_path: Path) -
     assert any("UN_sequence.dcm has no Modality; its SOP class is CT Image Storage" in reason for reason in reasons)
     rows = {one.path: one for one in inspect_folder(export, NAMES).items}
     assert rows["UN_sequence.dcm"].problem and not rows["p2/CT"].problem
-    assert {scan.path.parent.name for scan in find_scans([export], ("CT",)).scans.values()} >= {"p1", "p2", "p3"}
+    assert {
+        scan.path.parent.name for scan in find_scans([export], ("CT",), export.with_name("out")).scans.values()
+    } >= {"p1", "p2", "p3"}
 
 
 def test_a_broken_file_elsewhere_stops_neither_conversion_nor_dose(export: Path, tmp_path: Path) -> None:

@@ -223,6 +223,7 @@ def _write(segmentation: Segmentation, series: CTSeries, path: Path, hole_style:
         label="test",
         description="SYNTHETIC test",
         software_version="test",
+        automatic=False,
         contour_style="exact",
         hole_style=hole_style,  # type: ignore[arg-type]
     )

@@ -1,6 +1,6 @@
 """Contours that overlap: an HR-CTV of 30 cm³, and a uterus contour with the cervix that takes 12 cm³ of it."""
 
-from itertools import permutations
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,14 @@ from gynbtnet.imaging import (
     StructureNames,
     Volume,
     convert,
+    read_ct_series,
     read_label_names,
+    read_mask_folder,
+    read_rtstruct,
     read_volume,
     write_volume,
 )
+from gynbtnet.phantom import NESTED_STRUCTURES, write_brachytherapy
 from gynbtnet.pictures import make_view, overlay_figure
 from gynbtnet.preparation import Plan, prepare
 from gynbtnet.runtime import BadInput
@@ -31,7 +35,7 @@ HR_CTV, UTERUS, BLADDER = "HR-CTV", "Uterus", "Bladder"
 LOWEST_GY, GY_A_MM = 5.0, 0.2
 SLICES, ROWS, COLUMNS = 60, 90, 40  # of 2 × 1 × 1 mm
 OWN_SLICES = range(5, 25)  # of the HR-CTV: 20 of 30 × 25 voxels of 2 mm³, 30 cm³
-ORDERS = list(permutations(("hr_ctv", "uterus", "bladder")))
+ORDERS = list(itertools.permutations(("hr_ctv", "uterus", "bladder")))
 
 
 def boxes(ct: CT, slices: range, *box: int) -> list[tuple[str, np.ndarray]]:
@@ -237,3 +241,83 @@ def test_convert_follows_the_same_rules(structures: tuple[str, ...], tmp_path: P
         convert([tmp_path / "few" / "RS.dcm"], tmp_path / name, how("few"), to)  # type: ignore[arg-type]
         with pytest.raises(OverlapTooLarge, match=r"uterus would lose 12.00 of 58.50 cm³"):
             convert([tmp_path / name], out, how("few"))
+
+
+def test_masks_and_files_for_slicer_keep_overlapping_structures_in_conversion(tmp_path: Path) -> None:
+    """From RTSTRUCT to masks, 3D Slicer and RTSTRUCT: each has the drawn masks; only a label map loses voxels."""
+    write_patient(tmp_path / "few", beyond=31)
+    ct = tmp_path / "few" / "CT"
+    how = Conversion(ct=ct, contour_style="exact")
+    drawn = read_rtstruct(tmp_path / "few" / "RS.dcm", read_ct_series(ct), ("hr_ctv", "uterus"), how.names)[0]
+    assert not convert([tmp_path / "few" / "RS.dcm"], tmp_path / "masks", how, "masks")
+    convert([tmp_path / "masks"], tmp_path / "contours.seg.nrrd", Conversion())
+    convert([tmp_path / "contours.seg.nrrd"], tmp_path / "RS.dcm", how)
+    convert([tmp_path / "contours.seg.nrrd"], tmp_path / "again", Conversion(), "masks")
+    results = (
+        read_mask_folder(tmp_path / "masks", drawn.structures),
+        read_mask_folder(tmp_path / "again", drawn.structures),
+        read_rtstruct(tmp_path / "RS.dcm", read_ct_series(ct), drawn.structures, how.names)[0],
+    )
+    for result, structure in itertools.product(results, drawn.structures):
+        np.testing.assert_array_equal(result.mask(structure), drawn.mask(structure))
+    for source in ("masks", "contours.seg.nrrd"):
+        out = tmp_path / "labels.nii.gz"
+        with pytest.raises(
+            OverlapTooLarge, match=r"uterus would lose 12.00 of 58.50 cm³ .*--to masks.*--allow-overlap"
+        ):
+            convert([tmp_path / source], out, Conversion())
+        assert not out.exists()
+        (note,) = convert([tmp_path / source], out, Conversion(allow_overlap=True))
+        assert "uterus loses 12.00 of 58.50 cm³" in note
+        out.unlink()
+
+
+def test_nested_targets_without_named_structures_are_refused_as_a_label_map_only(tmp_path: Path) -> None:
+    """All known names are converted: of nested targets a label map would lose most of the outer ones."""
+    write_brachytherapy(tmp_path, patients=1, fractions=1, spacing=(6, 6, 6), matrix=(32, 48, 64), nested=True)
+    folder = tmp_path / "PHANTOM-001" / "fraction-1"
+    how = Conversion(ct=folder / "CT")
+    with pytest.raises(OverlapTooLarge, match=r"ir_ctv would lose .* to hr_ctv.*--to masks"):
+        convert([folder / "RS.dcm"], tmp_path / "labels.nii.gz", how)
+    convert([folder / "RS.dcm"], tmp_path / "masks", how, "masks")
+    known = {path.name.removesuffix(".nii.gz") for path in (tmp_path / "masks").iterdir()}
+    assert known == set(NESTED_STRUCTURES)
+    five = Conversion(ct=folder / "CT", structures=("hr_ctv", "bladder"))
+    assert not any("loses" in note for note in convert([folder / "RS.dcm"], tmp_path / "labels.nii.gz", five))
+
+
+@pytest.mark.parametrize("priority", [(), ("uterus",), ("hr_ctv", "uterus"), ("bladder", "uterus")])
+def test_priority_decides_the_owner_and_leaves_labels_and_drawn_volumes(
+    priority: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Uterus and HR-CTV share 12 cm³, HR-CTV and bladder the bladder's 8 cm³."""
+    write_patient(tmp_path / "in", covered=True)
+    order = ("hr_ctv", "uterus", "bladder")
+    cohort = ingest(tmp_path / "in", tmp_path / "out", structures=order, priority=priority, allow_overlap=True).cohort
+    (case,) = cohort.cases
+    assert case.labels and cohort.structures == order
+    labels = read_volume(case.labels).array
+    truth = read_truth(case, order)
+    drawn = {name: truth.mask(name) for name in order}
+    assert {name: int(mask.sum()) for name, mask in drawn.items()} == {
+        "hr_ctv": 15000,
+        "uterus": 36000,
+        "bladder": 4000,
+    }
+    ranking = (*priority, *(name for name in ("hr_ctv", "bladder", "uterus") if name not in priority))
+    expected = np.zeros(labels.shape, int)
+    for name in reversed(ranking):
+        expected[drawn[name]] = order.index(name) + 1
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_priority_of_other_structures_is_refused(tmp_path: Path) -> None:
+    write_patient(tmp_path / "in")
+    out = tmp_path / "out"
+    for wrong in (["uterus", "rectum"], ["uterus", "uterus"]):
+        with pytest.raises(BadInput, match=r"The priority is uterus, .*expected some of the structures hr_ctv, uterus"):
+            ingest(tmp_path / "in", out, structures=("hr_ctv", "uterus"), priority=wrong)
+    arguments = ["ingest", str(tmp_path / "in"), "--out", str(out), "--structures", "hr_ctv,uterus"]
+    assert CliRunner().invoke(app, [*arguments, "--priority", "uterus"]).exit_code == 1  # the HR-CTV loses too much
+    result = CliRunner().invoke(app, [*arguments, "--priority", "hr_ctv"])
+    assert result.exit_code == 0, result.output

@@ -25,7 +25,7 @@ def test_the_steps_of_the_page_add_a_structure(tmp_path: Path) -> None:
         table.write(entry)
     (tmp_path / "my_aims.yaml").write_text(aims, encoding="utf-8")
     (tmp_path / "aliases.yaml").write_text(aliases, encoding="utf-8")
-    clinic = "names = StructureNames.load(Path('aliases.yaml'))\nassert names.resolve('ure') == 'urethra'\n"
+    clinic = "names = StructureNames.load(Path('aliases.yaml'))\nassert names.resolve('gbl') == 'gallbladder'\n"
     (tmp_path / "check.py").write_text("\n".join([*code_blocks("python"), clinic]), encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "src")}
     result = subprocess.run(

@@ -138,3 +138,22 @@ def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, obje
     with pytest.raises(BadInput, match="at least"):
         write_brachytherapy(tmp_path, **({"patients": 1, "fractions": 1} | wrong))  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+
+
+def test_parallel_processes_write_the_same_files(tmp_path: Path) -> None:
+    size = {"spacing": (16.0, 12.0, 12.0), "matrix": (12, 24, 32)}
+    for jobs in (1, 2):
+        folder = tmp_path / str(jobs)
+        assert write_brachytherapy(folder / "b", patients=1, fractions=2, jobs=jobs, **size) == 2  # type: ignore[arg-type]
+        assert write_unlabelled(folder / "u", scans=2, jobs=jobs, **size) == 2  # type: ignore[arg-type]
+        assert write_organs(folder / "o", scans=2, jobs=jobs, **size) == 2  # type: ignore[arg-type]
+    clocks = ("RS.dcm", "RD.dcm")  # they have the time at which they were written
+    one, two = (
+        {
+            path.relative_to(folder): path.read_bytes()
+            for path in folder.rglob("*.*")
+            if path.is_file() and path.name not in clocks
+        }
+        for folder in (tmp_path / "1", tmp_path / "2")
+    )
+    assert one == two

@@ -213,6 +213,12 @@ def test_the_recipe_for_a_small_gpu_differs_from_the_papers_in_size_and_length_a
         assert ours.training.auto_micro_batch
 
 
+def test_the_recipe_for_organs_at_risk_names_organs_of_a_public_archive() -> None:
+    recipe = load_recipe("organs_at_risk")
+    assert recipe.structures == ("bladder", "rectum", "uterus") and recipe.supervised is None
+    assert load_recipe("organs_at_risk", ["structures=[bladder,rectum]"]).structures == ("bladder", "rectum")
+
+
 def test_the_recipe_for_ten_structures_names_known_ones_and_their_nesting() -> None:
     recipe, names = load_recipe("ten_structures"), StructureNames.load()
     assert len(recipe.structures) == 10 and set(recipe.structures) <= set(names.entries)
@@ -355,3 +361,10 @@ def test_what_no_plan_can_hold_is_refused_before_scans_are_read(change: str, wor
 def test_both_ways_to_say_a_warm_up_are_one_too_many() -> None:
     with pytest.raises(BadInput, match="exclude each other"):
         load_recipe("smoke", ["task.training.warm_up_share=0.1", "task.training.warm_up_epochs=1"])
+
+
+def test_priority_names_structures_of_the_recipe() -> None:
+    assert load_recipe("demo", ["priority=[uterus, bladder]"]).priority == ("uterus", "bladder")
+    for wrong in ("[spleen]", "[uterus, uterus]"):
+        with pytest.raises(BadInput, match=r"priority is .*; expected some of the structures, each once"):
+            load_recipe("demo", [f"priority={wrong}"])

@@ -5,6 +5,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     evaluation_commands,
     experiment_commands,
     learning_commands,
+    node_commands,
     prediction_commands,
     review_commands,
     scan_commands,

@@ -19,7 +19,7 @@ from gynbtnet.runtime.processes import is_main_process
 PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
     "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune"),
-    "Prediction": ("predict", "review", "export"),
+    "Prediction": ("predict", "review", "node", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
     "Experiments": ("run", "tune", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),

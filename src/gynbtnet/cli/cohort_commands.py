@@ -18,6 +18,7 @@ from gynbtnet.cli.options import (
     MissingSlices,
     Out,
     PatientIdOption,
+    RtStruct,
     UnequalSpacing,
     listed,
 )
@@ -48,6 +49,9 @@ class Layout(StrEnum):
     tcia_covid = "tcia-covid"
     nnunet = "nnunet"
     decathlon = "decathlon"
+    btcv_cervix = "btcv-cervix"
+    amos = "amos"
+    word = "word"
 
 
 @command(
@@ -61,21 +65,21 @@ def ingest(
     structures: Annotated[
         str | None,
         typer.Option(
-            help="Structures to ingest, comma-separated, in label order. If two overlap, targets win, else the later."
+            help="Structures to ingest by any of their names, comma-separated, in label order. If two overlap, targets "
+            "win, else the later. Default for dicom-rt: hr_ctv,bladder,rectum,sigmoid,uterus."
+        ),
+    ] = None,
+    priority: Annotated[
+        str | None,
+        typer.Option(
+            help="Structures that get shared voxels in the label map instead, comma-separated, the first one first."
         ),
     ] = None,
     channels: Annotated[
         str | None, typer.Option(help="Channels NAME_0000, NAME_0001, …, comma-separated; for the layout scans.")
     ] = None,
     aliases: Aliases = None,
-    rtstruct: Annotated[
-        str | None,
-        typer.Option(
-            metavar="newest|approved|PATTERN",
-            help="Choice among several structure sets of one CT, comma-separated: newest, approved, or a pattern of "
-            "file name or label.",
-        ),
-    ] = None,
+    rtstruct: RtStruct = None,
     patient_id_from: PatientIdOption = "dicom",
     pseudonymise: Annotated[
         Path | None,
@@ -106,11 +110,17 @@ def ingest(
     from gynbtnet.datasets import ingest_scans
     from gynbtnet.datasets.patient_key import PatientKey
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
-    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.imaging.structure_names import DEFAULT_STRUCTURES, StructureNames
 
+    requested = listed(structures)
+    if layout == Layout.dicom_rt:
+        table = StructureNames.load(aliases)
+        requested = tuple(table.requested(name) for name in requested or DEFAULT_STRUCTURES)
+        if len(set(requested)) < len(requested):
+            raise BadInput(f"--structures {structures} names a structure twice; give each structure once.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     arguments: dict[str, Any] = {
-        "structures": listed(structures),
+        "structures": requested,
         "names": StructureNames.load(aliases) if aliases else None,
         "repairs": repairs if repairs != Repairs() else None,
         "resample_labels": resample_labels,
@@ -121,6 +131,7 @@ def ingest(
         "jobs": jobs,
         "resample_channels": resample_channels,
         "allow_overlap": allow_overlap,
+        "priority": listed(priority, "--priority") or (),
     }
     if dry_run:
         expected = ingest_scans.dry_run(source, out, layout.value, **arguments)

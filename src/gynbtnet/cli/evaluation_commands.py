@@ -1,6 +1,7 @@
 """Commands that score contours and their dose."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,12 +10,15 @@ import typer
 
 from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
+    Aliases,
+    AllowAutomatic,
     CohortFolder,
     Jobs,
     Memory,
     Out,
 )
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 
 class MissingStructurePolicy(StrEnum):
@@ -25,6 +29,13 @@ class MissingStructurePolicy(StrEnum):
     drop = "drop"
 
 
+class Surface(StrEnum):
+    """Surface of a mask, between which distances are measured."""
+
+    voxels = "voxels"
+    mesh = "mesh"
+
+
 class DoseIs(StrEnum):
     """Dose that is stored for a plan of several fractions."""
 
@@ -32,17 +43,38 @@ class DoseIs(StrEnum):
     fraction = "fraction"
 
 
+class Ends(StrEnum):
+    """Ends of structures beyond their first and last slices."""
+
+    none = "none"
+    half = "half"
+
+
 @command(
     "gynbtnet evaluate demo/experiment/predictions/test demo/experiment/cohorts/task "
     "--split demo/experiment/split.json --out demo/steps/evaluation"
 )
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder with one prediction per case.")],
+    predictions: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of gynbtnet predict, of RTSTRUCTs, of label maps CASE.nii.gz with a dataset.json, or of one "
+            "folder of masks per case."
+        ),
+    ],
     cohort: CohortFolder,
     out: Out,
     split: Annotated[
         Path | None, typer.Option(help="Score only the test patients of this split. Default: all patients.")
     ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            help="Reference contours of a second reader, in any form of the predictions. Default: the cohort's."
+        ),
+    ] = None,
+    aliases: Aliases = None,
+    allow_automatic: AllowAutomatic = False,
     missing_structure_policy: Annotated[
         MissingStructurePolicy,
         typer.Option(
@@ -51,26 +83,65 @@ def evaluate(
         ),
     ] = MissingStructurePolicy.worst,
     tolerance: Annotated[float, typer.Option(help="Tolerance of the surface DSC in mm.", min=0.001, max=100)] = 2.0,
+    review_share: Annotated[
+        float,
+        typer.Option(
+            help="Share of the cases to review, lowest predicted DSC first; the report counts the failures that "
+            "this finds. For calibrated models.",
+            min=0.01,
+            max=1,
+        ),
+    ] = 0.2,
+    tolerances: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of tolerances by structure, with sources. Default: --tolerance for all."),
+    ] = None,
+    surface: Annotated[
+        Surface,
+        typer.Option(help="Surface of a mask: boundary voxels as in MONAI, or a mesh as in DeepMind's definition."),
+    ] = Surface.voxels,
     jobs: Jobs = 1,
     memory: Memory = None,
 ) -> None:
-    """Score predictions against manual contours: DSC, HD95, ASD, surface DSC, volumes, centroids, missed structures."""
+    """Score predictions against manual contours: DSC, HD95, ASD, surface DSC, volumes, centroids, missed structures.
+
+    Predictions belong to the case that their folder or file is called by, or whose scan they were made from.
+    """
     from gynbtnet.cli.metric_tables import print_metrics
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
-    from gynbtnet.evaluation.metrics.evaluation import evaluate
+    from gynbtnet.evaluation.contours.evaluate_contours import evaluate_contours
     from gynbtnet.evaluation.metrics.score_table import SHOWN_METRICS, scoring_note
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
-    from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
+    from gynbtnet.evaluation.metrics.tolerances import Tolerances
+    from gynbtnet.imaging.structure_names import StructureNames
 
     patients = Cohort.load(cohort)
     patients = patients.of_patients(Split.load(split).test) if split else patients
-    settings = ScoringSettings(missing_structure_policy=missing_structure_policy.value, tolerance_mm=tolerance)
-    evaluation = evaluate(patients, predictions, out, settings, jobs=jobs, memory_gb=memory)
-    page = report_evaluation(patients, predictions, evaluation, out)
+    by_structure = Tolerances.load(tolerances).tolerances_mm if tolerances else {}
+    settings = ScoringSettings(
+        missing_structure_policy=missing_structure_policy.value,
+        tolerance_mm=tolerance,
+        tolerances_mm={name: value for name, value in by_structure.items() if name in patients.structures},
+        surface=surface.value,
+    )
+    evaluation, scored = evaluate_contours(
+        patients,
+        predictions,
+        out,
+        settings,
+        truth=truth,
+        names=StructureNames.load(aliases),
+        allow_automatic=allow_automatic,
+        review_share=review_share,
+        jobs=jobs,
+        memory_gb=memory,
+    )
     print_metrics(evaluation.summary, SHOWN_METRICS)
+    for note in scored.notes[len(patients.notes) :]:
+        console.print(note)
     console.print(scoring_note(evaluation.settings))
-    console.print(f"All metrics are in {out / 'summary.md'}. The report is {page}")
+    console.print(f"All metrics are in {out / 'summary.md'}. The report is {out / 'report.html'}")
 
 
 @command(
@@ -82,7 +153,7 @@ def dose(
     out: Out,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Folder with one prediction per case. Default: only the cohort's contours."),
+        typer.Option(help="Automatic contours, in any form that evaluate takes. Default: only the cohort's contours."),
     ] = None,
     split: Annotated[Path | None, typer.Option(help="Only the test patients of this split.")] = None,
     patient: Annotated[str | None, typer.Option(help="Only this patient, by study ID.")] = None,
@@ -120,11 +191,18 @@ def dose(
         int | None,
         typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
     ] = None,
+    ends: Annotated[
+        Ends,
+        typer.Option(
+            help="End of a structure: on its first and last slice (none), or half a slice beyond them (half)."
+        ),
+    ] = Ends.none,
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
+    from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
     from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
@@ -133,24 +211,33 @@ def dose(
     patients = Cohort.load(cohort)
     patients = patients.of_patients(Split.load(split).test) if split else patients
     patients = patients.of_patients([patient]) if patient else patients
-    evaluate_dose(
-        patients,
-        out,
-        predictions=predictions,
-        doses=doses,
-        external=parse_external_beam(external_beam, patients.patients) if external_beam else None,
-        aims=PlanningAims.load(aims or EMBRACE_II),
-        settings=DoseSettings(
-            alpha_beta_target_gy=alpha_beta_target,
-            alpha_beta_organ_gy=alpha_beta_organ,
-            alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
-            fractions_per_plan=fractions_per_plan,
-            dose_is=dose_is.value if dose_is else None,
-            course_fractions=course_fractions,
-        ),
-        jobs=jobs,
+    settings = DoseSettings(
+        alpha_beta_target_gy=alpha_beta_target,
+        alpha_beta_organ_gy=alpha_beta_organ,
+        alpha_beta_gy=_alpha_beta(alpha_beta or (), patients.structures),
+        fractions_per_plan=fractions_per_plan,
+        dose_is=dose_is.value if dose_is else None,
+        course_fractions=course_fractions,
+        ends=ends.value,
     )
+    with matched_predictions(patients, predictions) if predictions else nullcontext((patients, None)) as matched:
+        evaluate_dose(
+            matched[0],
+            out,
+            predictions=matched[1],
+            doses=doses,
+            external=parse_external_beam(external_beam, patients.patients) if external_beam else None,
+            aims=PlanningAims.load(aims or EMBRACE_II),
+            settings=settings,
+            jobs=jobs,
+        )
     console.print((out / "dose.md").read_text(encoding="utf-8"))
+    automatic = sum(case.source.automatic for case in patients.cases)
+    if automatic:
+        console.print(
+            f"The contours of {automatic} of {counted(len(patients.cases), 'case')} are predictions of GynBTNet that "
+            "nobody has approved; their doses are in the automatic columns."
+        )
     console.print(f"The report is {out / PAGE}")
 
 

@@ -11,19 +11,23 @@ from rich.table import Table
 
 from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import (
+    AllowAutomatic,
     AllowOverlap,
+    AnyCohort,
     Changes,
     ChangesByModel,
-    ExportFolder,
     GantryTilt,
+    GivenSplit,
     Jobs,
     MissingSlices,
     Out,
     PatientIdOption,
     RecipeName,
+    RtStruct,
     Supervised,
     UnequalSpacing,
     Unlabelled,
+    listed,
 )
 from gynbtnet.runtime.errors import BadInput
 
@@ -45,7 +49,7 @@ class MarkedBy(StrEnum):
 )
 def run(
     recipe: RecipeName,
-    cohort: ExportFolder,
+    cohort: AnyCohort,
     out: Out,
     unlabelled: Unlabelled = None,
     supervised: Supervised = None,
@@ -59,6 +63,9 @@ def run(
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
     allow_overlap: AllowOverlap = False,
+    allow_automatic: AllowAutomatic = False,
+    rtstruct: RtStruct = None,
+    split: GivenSplit = None,
 ) -> None:
     """Train and evaluate one model: ingest, split, plan, prepare, three stages, predict, evaluate, report.
 
@@ -70,7 +77,16 @@ def run(
 
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     scans = Scans(
-        cohort, tuple(unlabelled or ()), supervised, tuple(predict or ()), patient_id_from, repairs, allow_overlap
+        cohort,
+        tuple(unlabelled or ()),
+        supervised,
+        tuple(predict or ()),
+        patient_id_from,
+        repairs,
+        allow_overlap,
+        allow_automatic,
+        listed(rtstruct, "--rtstruct") or (),
+        split,
     )
     report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
     console.print(f"The report is {report}")
@@ -92,7 +108,10 @@ def benchmark(
     out: Out,
     cohort: Annotated[
         Path | None,
-        typer.Option(help="A clinic's DICOM RT export. Not needed if the recipe brings a phantom."),
+        typer.Option(
+            help="A clinic's DICOM RT export, a folder made by gynbtnet ingest, or an nnU-Net raw dataset. Not needed "
+            "if the recipe brings a phantom."
+        ),
     ] = None,
     unlabelled: Unlabelled = None,
     supervised: Supervised = None,
@@ -127,6 +146,9 @@ def benchmark(
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
     allow_overlap: AllowOverlap = False,
+    allow_automatic: AllowAutomatic = False,
+    rtstruct: RtStruct = None,
+    split: GivenSplit = None,
 ) -> None:
     """Train several models on one cohort and split, segment the test patients, and score each model.
 
@@ -145,11 +167,16 @@ def benchmark(
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.recipes.variant import BASELINES, load_variants
 
-    if (unlabelled or supervised) and not cohort:
-        raise BadInput("--unlabelled and --supervised need --cohort; add it, or leave them out.")
+    if (unlabelled or supervised or rtstruct or split) and not cohort:
+        raise BadInput("--unlabelled, --supervised, --rtstruct and --split need --cohort; add it, or leave them out.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     extra = tuple(unlabelled or ())
-    scans = Scans(cohort, extra, supervised, (), patient_id_from, repairs, allow_overlap) if cohort else None
+    rules = listed(rtstruct, "--rtstruct") or ()
+    scans = (
+        Scans(cohort, extra, supervised, (), patient_id_from, repairs, allow_overlap, allow_automatic, rules, split)
+        if cohort
+        else None
+    )
     for_all, for_one = _by_model(set_ or ())
     if is_curves(recipe):
         if for_one or every_fold or compare:
@@ -168,7 +195,10 @@ def benchmark(
         console.print(f"The results are {results}")
         return
     if scans is None:
-        raise BadInput(f"--cohort is missing: the recipe {recipe} brings no phantom; name a DICOM RT export.")
+        raise BadInput(
+            f"--cohort is missing: the recipe {recipe} brings no phantom; name a DICOM RT export, an ingested "
+            "cohort or an nnU-Net dataset."
+        )
     base = load_recipe(recipe, for_all)
     variants = load_variants(model or BASELINES, base, for_one)
     if compare:
@@ -275,16 +305,18 @@ def report(
         Path, typer.Argument(help="Output folder of `gynbtnet run`, or of learning curves of `gynbtnet benchmark`.")
     ],
 ) -> None:
-    """Write the report page of `gynbtnet run`, or figures and page of learning curves, again."""
+    """Write report page and reporting checklist (CLAIM) of `gynbtnet run`, or the page of learning curves, again."""
     from gynbtnet.experiment.curves.curves_page import report_curves
     from gynbtnet.experiment.curves.folders import CurvesFolder
     from gynbtnet.experiment.folders import Experiment
     from gynbtnet.experiment.report import report_experiment
+    from gynbtnet.experiment.reporting_checklist import CHECKLIST
 
     if CurvesFolder(experiment).setup.is_file():
         console.print(f"The results are {report_curves(experiment)}")
         return
     console.print(f"The report is {report_experiment(Experiment(experiment))}")
+    console.print(f"The reporting checklist (CLAIM) is {experiment / CHECKLIST}")
 
 
 @command("gynbtnet doctor")

@@ -8,6 +8,7 @@ import typer
 
 from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
+    AllowAutomatic,
     Changes,
     Cluster,
     CohortFolder,
@@ -104,6 +105,7 @@ def prepare(
     jobs: Jobs = 1,
     memory: Memory = None,
     cluster: Cluster = None,
+    allow_automatic: AllowAutomatic = False,
 ) -> None:
     """Resample, normalise and store the scans for training."""
     from gynbtnet.preparation.planning.plan_files import load_plan
@@ -115,7 +117,7 @@ def prepare(
     for note in settings.notes:
         console.print(note)
     with use_cluster(cluster):
-        prepared = prepare(_without_test(cohort, split), settings, out, jobs, memory)
+        prepared = prepare(_without_test(cohort, split), settings, out, jobs, memory, allow_automatic=allow_automatic)
     console.print(f"{counted(len(prepared.cases), 'case')} in {out}")
 
 
@@ -178,7 +180,8 @@ def finetune(
     start: Annotated[
         Path | None,
         typer.Option(
-            help="Run folder of the previous stage, or STU-Net's .model or .pth file. Default: new random weights."
+            help="Run folder of the previous stage, an exported encoder, STU-Net's .model or .pth file, or a folder of "
+            "nnU-Net with GynBTNet or STU-Net. Default: new random weights."
         ),
     ] = None,
     split: Annotated[

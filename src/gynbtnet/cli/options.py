@@ -19,7 +19,13 @@ ModelPath = Annotated[
 ]
 RecipeName = Annotated[str, typer.Argument(metavar="RECIPE", help="Name of a shipped recipe, or a YAML file.")]
 CohortFolder = Annotated[Path, typer.Argument(metavar="COHORT", help="Folder made by gynbtnet ingest.")]
-ExportFolder = Annotated[Path, typer.Option(help="A clinic's DICOM RT export: CT series and RTSTRUCT files.")]
+AnyCohort = Annotated[
+    Path,
+    typer.Option(
+        help="Scans with contours: a clinic's DICOM RT export, a folder made by gynbtnet ingest, or an nnU-Net raw "
+        "dataset."
+    ),
+]
 Unlabelled = Annotated[list[Path] | None, typer.Option(help="Folder of unlabelled CTs for stage 1; repeatable.")]
 Supervised = Annotated[Path | None, typer.Option(help="Scans in the TotalSegmentator layout, for stage 2.")]
 PreparedFolder = Annotated[Path, typer.Argument(metavar="PREPARED", help="Folder made by gynbtnet prepare.")]
@@ -65,6 +71,24 @@ GantryTilt = Annotated[
 AllowOverlap = Annotated[
     bool,
     typer.Option("--allow-overlap", help="Accept a structure that loses over 20 % of its volume to overlapping ones."),
+]
+GivenSplit = Annotated[
+    Path | None,
+    typer.Option(help="split.json or nnU-Net's splits_final.json of these scans. Default: a new split by the recipe."),
+]
+RtStruct = Annotated[
+    str | None,
+    typer.Option(
+        metavar="latest|approved|label=PATTERN|PATTERN",
+        help="Choice among several structure sets of one CT, comma-separated: latest, approved, a pattern of the label "
+        "or of file name or label.",
+    ),
+]
+AllowAutomatic = Annotated[
+    bool,
+    typer.Option(
+        "--allow-automatic", help="Take contours as reference that GynBTNet predicted and that nobody has approved."
+    ),
 ]
 
 

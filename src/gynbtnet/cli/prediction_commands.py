@@ -33,6 +33,7 @@ class Format(StrEnum):
     nnunet = "nnunet"
     onnx = "onnx"
     stunet = "stunet"
+    encoder = "encoder"
 
 
 class Weights(StrEnum):
@@ -51,7 +52,8 @@ def predict(
     scan: Annotated[
         list[Path],
         typer.Argument(
-            metavar="SCAN...", help="Image files, or folders with DICOM or image files, of any number of patients."
+            metavar="SCAN...",
+            help="Image files, folders with DICOM or image files of any number of patients, or a cohort.",
         ),
     ],
     out: Out,
@@ -85,6 +87,9 @@ def predict(
 ) -> None:
     """Segment scans: one folder per scan with RS.dcm (for DICOM), labels.nii.gz, preview.png and prediction.json.
 
+    The prediction of a DICOM scan is called by study ID and fraction, such as patient-001_f1, with the key in
+    patients.csv. Those of image files have the names of the files, those of a cohort the ids of its cases.
+
     Scans that can't be segmented are listed at the end, with exit code 1; the others are done. An existing prediction
     is kept if scan, weights, settings and version are unchanged. Anything else is overwritten only with --force.
     """
@@ -114,7 +119,9 @@ def predict(
     as_path = Path.absolute if cluster else Path  # workers of a cluster run in other folders
     loaded = load_model(as_path(model), settings)
     channels = [as_path(path) for path in channel or ()]
-    search = find_scans([as_path(path) for path in scan], loaded.channels, given=channels, series_uid=series)
+    search = find_scans([as_path(path) for path in scan], loaded.channels, out, given=channels, series_uid=series)
+    if search.key.study_ids:
+        search.key.save()
     requests = {
         name: PredictionRequest(files, as_path(out) / name, settings, repairs, force=force)
         for name, files in search.scans.items()
@@ -128,11 +135,12 @@ def predict(
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
 def export(
     model: ModelPath,
-    out: Annotated[Path, typer.Argument(help="Folder (nnunet) or file (zip, onnx, stunet) to write.")],
+    out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
         Format,
         typer.Option(
-            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, or STU-Net weights."
+            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, or "
+            "the encoder with a loader in plain PyTorch."
         ),
     ],
     weights: Annotated[
@@ -140,8 +148,9 @@ def export(
     ] = Weights.last,
     force: Force = False,
 ) -> None:
-    """Export a model as one file, or for other software."""
+    """Export a model as one file, or for other software; the encoder of a pretraining run, too."""
     from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.models.encoder_export import export_encoder
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_archive import write_archive
     from gynbtnet.inference.models.model_loading import load_model
@@ -152,6 +161,9 @@ def export(
     if to == Format.zip:
         load_model(model, PredictionSettings(weights=weights.value, device="cpu"))
         console.print(f"zip: {write_archive(model, out, weights=weights.value, force=force)}")
+        return
+    if to == Format.encoder:
+        console.print(f"encoder: {export_encoder(model, out, weights=weights.value, force=force)}")
         return
     write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]
     console.print(f"{to.value}: {write(Model.load(model, weights=weights.value, device='cpu'), out, force=force)}")

@@ -18,6 +18,7 @@ from gynbtnet.cli.options import (
     GantryTilt,
     HoleStyle,
     HoleStyleOption,
+    Jobs,
     MissingSlices,
     Out,
     Series,
@@ -26,6 +27,10 @@ from gynbtnet.cli.options import (
 )
 from gynbtnet.imaging.printed_names import as_one_line
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
+
+MOST_ITEMS = 10
+"""Largest number of items that inspect lists without --details."""
 
 
 class PhantomKind(StrEnum):
@@ -54,6 +59,7 @@ class Form(StrEnum):
     """Target format of a conversion."""
 
     image = "image"
+    masks = "masks"
     ct = "ct"
     rtstruct = "rtstruct"
     seg = "seg"
@@ -65,16 +71,23 @@ def inspect(
     folder: Annotated[Path, typer.Argument(help="Folder to search, with all subfolders.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Figure to write, a PNG file.")] = Path("inspection.png"),
     aliases: Aliases = None,
+    write_aliases: Annotated[
+        Path | None,
+        typer.Option(help="Write all ROI names with counts and proposals to this YAML file, to be confirmed."),
+    ] = None,
+    details: Annotated[bool, typer.Option("--details", help="List everything, not only what can't be used.")] = False,
     missing_slices: MissingSlices = False,
     unequal_spacing: UnequalSpacing = False,
     gantry_tilt: GantryTilt = False,
 ) -> None:
-    """List the contents of a folder and whether they can be used, with a figure of the scans and their contours.
+    """Summarise the contents of a folder and whether they can be used, with a figure of scans and contours.
 
-    If something can't be used, its row in the table gives the reason, and the exit code is 1.
+    If something can't be used, its row in the table gives the reason, and the exit code is 1. A folder with up to ten
+    items is listed in full.
     """
     from gynbtnet.datasets.inspection import inspect_folder
     from gynbtnet.datasets.inspection_picture import write_inspection_picture
+    from gynbtnet.datasets.inspection_summary import list_roi_names, summarise_inspection, write_aliases_draft
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
 
@@ -82,15 +95,26 @@ def inspect(
         raise BadInput(f"--out {out} is not a PNG file name; end the name in .png.")
     names = StructureNames.load(aliases)
     inspection = inspect_folder(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
-    path = Column("path", overflow="fold")  # a path is never truncated
-    table = Table("patient", path, "kind", "size (z, y, x)", "contents", box=None, header_style="bold")
-    for item in inspection.items:
-        contents = Text(" ").join(Text(*part) for part in ((item.problem, "red"), (item.contents, "")) if part[0])
-        table.add_row(str(item.patient or ""), as_one_line(item.path), item.kind, item.size, contents)
-    print_table(table)
+    for line in summarise_inspection(inspection, names):
+        console.print(line)
+    listed = [item for item in inspection.items if item.problem or details or len(inspection.items) <= MOST_ITEMS]
+    if listed:
+        path = Column("path", overflow="fold")  # a path is never truncated
+        table = Table("patient", path, "kind", "size (z, y, x)", "contents", box=None, header_style="bold")
+        for item in listed:
+            contents = Text(" ").join(Text(*part) for part in ((item.problem, "red"), (item.contents, "")) if part[0])
+            table.add_row(str(item.patient or ""), as_one_line(item.path), item.kind, item.size, contents)
+        print_table(table)
+    if len(listed) < len(inspection.items):
+        console.print(f"{counted(len(inspection.items) - len(listed), 'item')} not listed; --details lists all")
     if inspection.views:
         write_inspection_picture(inspection, names, out)
-        console.print(f"The figure is {out}")
+        scans = sum(item.kind in ("CT", "image") for item in inspection.items)
+        first = f", of the first {len(inspection.views)} of {scans} scans" if scans > len(inspection.views) else ""
+        console.print(f"The figure is {out}{first}")
+    if write_aliases:
+        write_aliases_draft(list_roi_names(inspection, names), write_aliases, folder)
+        console.print(f"Names and proposals to confirm are in {write_aliases}; then give it with --aliases")
     if any(item.problem for item in inspection.items):
         raise typer.Exit(1)
 
@@ -102,7 +126,9 @@ def inspect(
 def convert(
     source: Annotated[
         list[Path],
-        typer.Argument(help="Folder with a CT, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."),
+        typer.Argument(
+            help="Folder with a CT or with masks, an image file, an RTSTRUCT, a DICOM SEG, or RTDOSE files to sum."
+        ),
     ],
     out: Out,
     to: Annotated[
@@ -111,7 +137,10 @@ def convert(
     ct: Annotated[Path | None, typer.Option(help="Folder of the CT that the contours or doses belong to.")] = None,
     structures: Annotated[
         str | None,
-        typer.Option(help="Structures to convert, comma-separated; for a label map: the names of labels 1, 2, …"),
+        typer.Option(
+            help="Structures to convert, comma-separated. Default: all with known names. For a label map: the names of "
+            "labels 1, 2, …"
+        ),
     ] = None,
     aliases: Aliases = None,
     series: Series = None,
@@ -128,8 +157,9 @@ def convert(
 ) -> None:
     """Convert between DICOM CT, RTSTRUCT, SEG, RTDOSE and NIfTI, NRRD, MHA.
 
-    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, or a label map with a
-    JSON file of names. Doses are summed, on the grid of the CT if one is given.
+    A CT becomes an image file, and an image file a CT. Contours become an RTSTRUCT, a DICOM SEG, a folder of masks
+    (--to masks) or a file for 3D Slicer (*.seg.nrrd). Or they become a label map with a JSON file of names, which can't
+    hold structures that overlap. Doses are summed, on the grid of the CT if one is given.
     """
     from gynbtnet.imaging.conversion import Conversion, convert
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -179,6 +209,7 @@ def phantom(
     nested: Annotated[
         bool, typer.Option("--nested", help="Contour also GTV-res and IR-CTV, and the uterus with the cervix in it.")
     ] = False,
+    jobs: Jobs = 1,
 ) -> None:
     """Make synthetic cohorts: female pelves with an applicator, and scans for stages 1 and 2.
 
@@ -202,13 +233,26 @@ def phantom(
             realism=realism.value,
             file_format=form.value,
             nested=nested,
+            jobs=jobs,
         )
     if PhantomKind.unlabelled in kinds:
         cohorts.write_unlabelled(
-            out / "unlabelled", scans=unlabelled, spacing=spacing, matrix=matrix, seed=seed, realism=realism.value
+            out / "unlabelled",
+            scans=unlabelled,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            realism=realism.value,
+            jobs=jobs,
         )
     if PhantomKind.organs in kinds:
         cohorts.write_organs(
-            out / "organs", scans=organs, spacing=spacing, matrix=matrix, seed=seed, realism=realism.value
+            out / "organs",
+            scans=organs,
+            spacing=spacing,
+            matrix=matrix,
+            seed=seed,
+            realism=realism.value,
+            jobs=jobs,
         )
     console.print(f"Synthetic scans of {', '.join(kind.value for kind in kinds)} in {out}")

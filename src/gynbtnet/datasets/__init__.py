@@ -11,6 +11,7 @@ from gynbtnet.runtime.public_names import lazy_names
 if TYPE_CHECKING:
     from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
     from gynbtnet.datasets.adapters.labelled_files import read_labelled, select_structures
+    from gynbtnet.datasets.adapters.layout_detection import detect_layout
     from gynbtnet.datasets.adapters.registry import ADAPTERS
     from gynbtnet.datasets.case import Case, Source
     from gynbtnet.datasets.case_contours import read_contours
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from gynbtnet.datasets.ingestion.patient_table import PatientTable
     from gynbtnet.datasets.inspection import InspectedItem, Inspection, inspect_folder
     from gynbtnet.datasets.inspection_picture import write_inspection_picture
-    from gynbtnet.datasets.nnunet_folds import read_folds, write_folds
+    from gynbtnet.datasets.nnunet_folds import load_split, read_folds, write_folds
     from gynbtnet.datasets.patient_key import PatientKey
+    from gynbtnet.datasets.reference_contours import refuse_automatic
     from gynbtnet.datasets.split import Split, hold_out_patients, split_patients
 
 __all__ = [
@@ -47,14 +49,17 @@ __all__ = [
     "ScanContents",
     "Source",
     "Split",
+    "detect_layout",
     "dry_run",
     "hold_out_patients",
     "ingest",
     "inspect_folder",
+    "load_split",
     "natural_order",
     "read_contours",
     "read_folds",
     "read_labelled",
+    "refuse_automatic",
     "select_structures",
     "split_patients",
     "write_folds",
@@ -78,8 +83,10 @@ __getattr__, __dir__ = lazy_names(
         "ingestion.patient_table": ["PatientTable"],
         "inspection": ["InspectedItem", "Inspection", "inspect_folder"],
         "inspection_picture": ["write_inspection_picture"],
-        "nnunet_folds": ["read_folds", "write_folds"],
+        "nnunet_folds": ["load_split", "read_folds", "write_folds"],
         "patient_key": ["PatientKey"],
         "split": ["Split", "hold_out_patients", "split_patients"],
+        "adapters.layout_detection": ["detect_layout"],
+        "reference_contours": ["refuse_automatic"],
     },
 )

@@ -18,6 +18,7 @@ class Source:
         rtstruct: structure set; None if the contours were image files, or if there are none.
         sha256: digest of each source by its path. The digest of a DICOM series, under its folder, covers all its files.
         synthetic: True if the source states that no real patient was scanned.
+        automatic: True if GynBTNet predicted the contours and nobody has approved them.
         applicator: source of the applicator type: "table", "folder", "RTPLAN" or "RTSTRUCT"; None if it is unknown.
     """
 
@@ -27,6 +28,7 @@ class Source:
     sha256: Mapping[str, str] = field(default_factory=dict, hash=False)
     synthetic: bool = False
     applicator: str | None = None
+    automatic: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Case:
         applicator: applicator type, see :mod:`gynbtnet.datasets.ingestion.applicator`; None if it is unknown.
         position: DICOM's PatientPosition, such as "HFS"; None if the source doesn't state it.
         sha256: digest of the voxels of all channels and their grid, independent of the file format.
+        interpolated: number of slices between contours that were interpolated, by structure.
     """
 
     patient: str
@@ -73,6 +76,7 @@ class Case:
     covered: tuple[str, ...] = ()
     masks: Path | None = None
     masked: tuple[str, ...] = ()
+    interpolated: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def image(self) -> Path:

@@ -12,7 +12,8 @@ from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.phrases import counted
 
 MANIFEST = "cohort.json"
-_SAFE_ID = re.compile(r"[^\W_][^/\\\x00-\x1f:*?\"<>|]{0,199}")
+SAFE_ID = re.compile(r"[^\W_][^/\\\x00-\x1f:*?\"<>|]{0,199}")
+"""Ids of cases: safe as file names."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Cohort:
                 f"case {mismatch.id} has {counted(len(mismatch.images), 'image')}, expected one for each of the "
                 f"channels {', '.join(self.channels)}"
             )
-        unsafe = next((case_id for case_id in ids if not _SAFE_ID.fullmatch(case_id)), None)
+        unsafe = next((case_id for case_id in ids if not SAFE_ID.fullmatch(case_id)), None)
         if unsafe is not None:
             raise ValueError(f"the case id {unsafe!r} is not safe as a file name")
 

@@ -35,6 +35,7 @@ def ingest(
     resample_channels: bool = False,
     leave_out_failing: bool = False,
     allow_overlap: bool = False,
+    priority: Sequence[str] = (),
 ) -> Ingestion:
     """Ingest scans and contours as a cohort with a manifest.
 
@@ -66,6 +67,8 @@ def ingest(
         leave_out_failing: ingest the scans that can be read and list the others in the report.
         allow_overlap: take a scan even if a structure loses more than
             :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in the label map.
+        priority: structures that get the voxels that they share with others in the label map; the first one wins over
+            the next ones as well. The others follow the rule above.
 
     Returns:
         The cohort and the integrity report of its source.
@@ -99,6 +102,7 @@ def ingest(
         resample_channels=resample_channels,
         leave_out_failing=leave_out_failing,
         allow_overlap=allow_overlap,
+        priority=priority,
     )
 
 
@@ -119,6 +123,7 @@ def dry_run(
     jobs: int = 1,
     resample_channels: bool = False,
     allow_overlap: bool = False,
+    priority: Sequence[str] = (),
 ) -> DryRun:
     """Return the cases and problems that :func:`ingest` would report, without writing anything.
 
@@ -141,6 +146,7 @@ def dry_run(
         jobs: number of scans that are read at the same time.
         resample_channels: resample further channels to the grid of the first.
         allow_overlap: take a scan even if a structure loses much of its volume to others.
+        priority: structures that get shared voxels in the label map, the first one first.
 
     Returns:
         The cases that would be ingested and the report of their problems.
@@ -165,6 +171,7 @@ def dry_run(
         jobs=jobs,
         resample_channels=resample_channels,
         allow_overlap=allow_overlap,
+        priority=priority,
     )
 
 

@@ -48,6 +48,7 @@ class InspectedItem:
         size: number of voxels and spacing, or number of ROIs.
         contents: description of the contents, and choices made while reading.
         problem: reason why it can't be used, one sentence; empty if it can.
+        rois: names of its ROIs or segments.
     """
 
     patient: int | None
@@ -56,6 +57,7 @@ class InspectedItem:
     size: str = ""
     contents: str = ""
     problem: str = ""
+    rois: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,9 @@ def _inspect_rtstruct(path: Path, patient: int, folder: Path, names: StructureNa
     except Exception as error:
         return InspectedItem(patient, relative, "RTSTRUCT", problem=failure_reason(error))
     listed = ", ".join(f"{_describe_name(roi.name, names)} ({counted(roi.contours, 'contour')})" for roi in rois)
-    return InspectedItem(patient, relative, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem)
+    return InspectedItem(
+        patient, relative, "RTSTRUCT", f"ROIs: {len(rois)}", listed, problem, tuple(roi.name for roi in rois)
+    )
 
 
 def _inspect_rtstruct_without_ct(
@@ -266,7 +270,7 @@ def _inspect_file(path: Path, modality: str, patient: int, folder: Path, names: 
         if modality == "SEG":
             labels = list_segments(path)
             listed = ", ".join(_describe_name(label, names) for label in labels)
-            return InspectedItem(patient, relative, modality, f"segments: {len(labels)}", listed)
+            return InspectedItem(patient, relative, modality, f"segments: {len(labels)}", listed, rois=tuple(labels))
         dose = read_rtdose(path)
     except Exception as error:
         return InspectedItem(patient, relative, modality, problem=failure_reason(error))

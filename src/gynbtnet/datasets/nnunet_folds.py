@@ -8,6 +8,7 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.phrases import counted
+from gynbtnet.runtime.plain_data import load_json
 
 FOLDS = "splits_final.json"
 
@@ -21,6 +22,29 @@ def write_folds(split: Split, cohort: Cohort, path: Path) -> None:
         path: file to write, by nnU-Net's name ``splits_final.json``; an existing one is replaced.
     """
     write_json(split.nnunet_folds(cohort), path)
+
+
+def load_split(path: Path, cohort: Cohort) -> Split:
+    """Read the split of a cohort from ``split.json`` or from nnU-Net's ``splits_final.json``.
+
+    Args:
+        path: either file.
+        cohort: the cohort that is split.
+
+    Raises:
+        BadInput: If the file is neither, or is of another cohort.
+    """
+    try:
+        is_list = isinstance(load_json(path), list)
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"{path} can't be read; expected split.json of `gynbtnet split`, or nnU-Net's {FOLDS}."
+        ) from error
+    if is_list:
+        return read_folds(path, cohort)
+    split = Split.load(path)
+    split.check(cohort)
+    return split
 
 
 def read_folds(path: Path, cohort: Cohort) -> Split:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.calibration.auroc import auroc_with_interval
     from gynbtnet.evaluation.calibration.postprocessing_selection import select_postprocessing
     from gynbtnet.evaluation.calibration.quality_calibration import calibrate_quality
+    from gynbtnet.evaluation.calibration.triage import Triage, triage
     from gynbtnet.evaluation.cohorts.fraction_consistency import centroids
     from gynbtnet.evaluation.cohorts.outliers import find_outliers
     from gynbtnet.evaluation.cohorts.overlap_table import overlap_table
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.comparison.comparison import Comparison
     from gynbtnet.evaluation.comparison.report import report_comparison
     from gynbtnet.evaluation.comparison.settings import ComparisonSettings
+    from gynbtnet.evaluation.contours.evaluate_contours import evaluate_contours
+    from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
+    from gynbtnet.evaluation.contours.second_reader import with_second_reader
     from gynbtnet.evaluation.dose.course import CourseDose, course_doses
     from gynbtnet.evaluation.dose.dose_evaluation import DoseEvaluation, evaluate_dose
     from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
@@ -41,10 +45,12 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.statistics.effect_size import effect_sizes
     from gynbtnet.evaluation.statistics.hierarchical_bootstrap import hierarchical_interval
     from gynbtnet.evaluation.statistics.model_tests import select_patient_test
+    from gynbtnet.evaluation.statistics.non_inferiority import NonInferiority, non_inferiority, required_patients
     from gynbtnet.evaluation.statistics.patient_bootstrap import patient_bootstrap
     from gynbtnet.evaluation.statistics.patient_jackknife import patient_mean
     from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
     from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
+    from gynbtnet.evaluation.statistics.sample_size import sample_size_notes
 
 __all__ = [
     "EMBRACE_II",
@@ -57,9 +63,11 @@ __all__ = [
     "DoseVolumeHistogram",
     "Evaluation",
     "ExternalBeam",
+    "NonInferiority",
     "PlanningAims",
     "Score",
     "ScoringSettings",
+    "Triage",
     "auroc_with_interval",
     "benjamini_hochberg",
     "best_median_worst",
@@ -72,6 +80,7 @@ __all__ = [
     "dose_volume_histogram",
     "effect_sizes",
     "evaluate",
+    "evaluate_contours",
     "evaluate_dose",
     "find_doses",
     "find_outliers",
@@ -79,6 +88,8 @@ __all__ = [
     "hierarchical_interval",
     "holm",
     "limits_of_agreement",
+    "matched_predictions",
+    "non_inferiority",
     "one_way_anova",
     "overlap_table",
     "paired_permutation_test",
@@ -91,6 +102,8 @@ __all__ = [
     "read_truth",
     "report_comparison",
     "report_evaluation",
+    "required_patients",
+    "sample_size_notes",
     "score_case",
     "select_patient_test",
     "select_postprocessing",
@@ -98,8 +111,10 @@ __all__ = [
     "surface_distances",
     "to_eqd2",
     "total_eqd2",
+    "triage",
     "tukey_hsd",
     "wilcoxon_signed_rank",
+    "with_second_reader",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -142,5 +157,11 @@ __getattr__, __dir__ = lazy_names(
         "statistics.patient_jackknife": ["patient_mean"],
         "statistics.permutation": ["paired_permutation_test"],
         "statistics.rank_tests": ["friedman_test", "wilcoxon_signed_rank"],
+        "contours.evaluate_contours": ["evaluate_contours"],
+        "contours.matched_predictions": ["matched_predictions"],
+        "contours.second_reader": ["with_second_reader"],
+        "statistics.non_inferiority": ["NonInferiority", "non_inferiority", "required_patients"],
+        "statistics.sample_size": ["sample_size_notes"],
+        "calibration.triage": ["Triage", "triage"],
     },
 )

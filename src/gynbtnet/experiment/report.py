@@ -16,6 +16,7 @@ from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.experiment.folders import STAGES, Experiment
+from gynbtnet.experiment.reporting_checklist import write_checklist
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.loading import load_recipe
@@ -30,7 +31,7 @@ OTHER_GROUPS = {
 
 
 def report_experiment(experiment: Experiment) -> Path:
-    """Write the report page of an experiment.
+    """Write the report page of an experiment, and its reporting checklist ``claim.md``.
 
     Args:
         experiment: folder of the experiment.
@@ -71,6 +72,7 @@ def report_experiment(experiment: Experiment) -> Path:
         citations=recipe.citations,
     )
     write_report(content, experiment.report)
+    write_checklist(experiment)
     return experiment.report
 
 

@@ -3,11 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gynbtnet.datasets.adapters.layout_detection import detect_layout
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingest_scans import ingest
 from gynbtnet.datasets.ingestion.scan_identity import DICOM
+from gynbtnet.datasets.nnunet_folds import load_split
 from gynbtnet.datasets.patient_key import PatientKey
+from gynbtnet.datasets.reference_contours import refuse_automatic
 from gynbtnet.datasets.split import Split, split_patients
 from gynbtnet.experiment.folders import STAGES, Experiment
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -27,13 +30,18 @@ class Scans:
     """Scans on disk from which an experiment is made.
 
     Attributes:
-        cohort: a clinic's DICOM RT export with the training and the test patients.
+        cohort: scans and contours of the training and the test patients: a clinic's DICOM RT export, an ingested
+            cohort, or an nnU-Net raw dataset.
         unlabelled: folders of further scans for stage 1, in addition to the training patients' own scans.
         supervised: scans with many organs in the layout of TotalSegmentator, for stage 2.
         further: folders of scans without contours, to be predicted at the end.
         patient_id_from: source of the patients' identity, see :mod:`gynbtnet.datasets.ingestion.scan_identity`.
         repairs: defects of CT series to repair; series with other defects are refused.
         allow_overlap: see :func:`gynbtnet.datasets.ingest_scans.ingest`; a plan with overlapping outputs implies it.
+        allow_automatic: train and test on contours that GynBTNet predicted and nobody has approved.
+        rtstruct: rules that select one of several structure sets on one CT, see
+            :mod:`gynbtnet.datasets.ingestion.structure_set_choice`.
+        split: ``split.json`` or nnU-Net's ``splits_final.json`` of these scans; None: a new split by the recipe.
     """
 
     cohort: Path
@@ -43,6 +51,9 @@ class Scans:
     patient_id_from: str = DICOM
     repairs: Repairs = field(default_factory=Repairs)
     allow_overlap: bool = False
+    allow_automatic: bool = False
+    rtstruct: tuple[str, ...] = ()
+    split: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,12 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
 
     console.rule("Scans")
     cohort = _ingest_clinic(ingestion, recipe, names)
-    split = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+    split = _split(scans, cohort, recipe)
+    if experiment.split.is_file() and Split.load(experiment.split) != split:
+        raise BadInput(
+            f"The experiment in {experiment.folder} was begun with another split, {experiment.split}; give the same "
+            "scans and --split again, or another --out."
+        )
     split.validation_patients(recipe.split.fold)
     save_recipe(recipe, experiment.recipe)
     split.save(experiment.split)
@@ -122,23 +138,48 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
     )
 
 
+def _split(scans: Scans, cohort: Cohort, recipe: Recipe) -> Split:
+    """Return the split that the user gives, or a new one by the recipe."""
+    if scans.split is None:
+        return split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+    split = load_split(scans.split, cohort)
+    if not split.test:
+        raise BadInput(
+            f"{scans.split} holds out no patient for the test: all patients of {scans.cohort} are in its folds. Remove "
+            "some patients from all folds, or cross-validate with `gynbtnet finetune --every-fold`."
+        )
+    return split
+
+
 def _training_patients(cohort: Cohort, split: Split) -> Cohort:
     return cohort.of_patients(set(cohort.patients).difference(split.test))
 
 
 def _ingest_clinic(ingestion: _Ingestion, recipe: Recipe, names: StructureNames) -> Cohort:
     scans = ingestion.scans
-    return ingest(
+    layout = detect_layout(scans.cohort)
+    is_dicom = layout == "dicom-rt"
+    if scans.rtstruct and not is_dicom:
+        raise BadInput(
+            f"--rtstruct selects among the RTSTRUCTs of a DICOM export, and {scans.cohort} is none; omit it."
+        )
+    cohort = ingest(
         scans.cohort,
         ingestion.experiment.cohort("task"),
+        layout,
         structures=recipe.structures,
         names=names,
         patient_id_from=scans.patient_id_from,
-        repairs=scans.repairs,
+        repairs=scans.repairs if is_dicom else None,
+        rtstruct=scans.rtstruct,
         key=ingestion.key,
         jobs=ingestion.jobs,
         allow_overlap=scans.allow_overlap or recipe.expects_overlaps,
+        priority=recipe.priority,
     ).cohort
+    if not scans.allow_automatic:
+        refuse_automatic(cohort, "for training")
+    return cohort
 
 
 def _ingest_unlabelled(ingestion: _Ingestion, clinic: Cohort, split: Split) -> Cohort:

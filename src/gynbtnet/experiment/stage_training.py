@@ -77,7 +77,8 @@ def prepare_stage(context: StagesContext, stage: StageName, cohort: Cohort, sett
     console.rule(STAGES[stage])
     plan = make_plan(cohort, settings, jobs=context.jobs)
     save_plan(plan, context.folders.plan(stage))
-    return prepare(cohort, plan, context.folders.prepared(stage), context.jobs)
+    # contours that nobody has approved were refused, or allowed, when the scans were ingested
+    return prepare(cohort, plan, context.folders.prepared(stage), context.jobs, allow_automatic=True)
 
 
 def _train_pretraining(context: StagesContext, stage: AnyPretraining, cohort: Cohort) -> Path:

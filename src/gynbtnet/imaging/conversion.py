@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -24,16 +25,29 @@ from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+from gynbtnet.imaging.files.mask_folder import MASK_SUFFIX, read_mask_folder, write_mask_folder
+from gynbtnet.imaging.files.slicer_segmentation import (
+    SLICER_SUFFIX,
+    has_segments,
+    read_slicer_segmentation,
+    write_slicer_segmentation,
+)
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
+from gynbtnet.imaging.label_map import Overlap, paint_label_map
 from gynbtnet.imaging.overlap_losses import check_losses, measure_overlap_losses
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
-OutputFormat = Literal["image", "ct", "rtstruct", "seg", "rtdose"]
+OutputFormat = Literal["image", "masks", "ct", "rtstruct", "seg", "rtdose"]
 _FORMATS = {"RTSTRUCT": "rtstruct", "SEG": "seg", "RTDOSE": "rtdose"}
+_WITHOUT_LOSS = (
+    f"write a mask for each structure with --to masks or a file for 3D Slicer (*{SLICER_SUFFIX}), or accept the loss "
+    "with --allow-overlap"
+)
 _DESCRIPTION = "Converted by GynBTNet, research use only, not reviewed"
 
 
@@ -70,13 +84,17 @@ class Conversion:
 def convert(source: Sequence[Path], out: Path, options: Conversion, to: OutputFormat | None = None) -> tuple[str, ...]:
     """Convert a scan, contours or doses to another file format.
 
-    A scan is a folder with a CT series, or an image file. Contours are an RTSTRUCT, a DICOM SEG, or an image file with
-    labels, whose names are in a JSON file next to it or in ``options.structures``. A dose is one RTDOSE or several. For
-    an image file they are summed on the grid of ``options.ct`` if one is given, otherwise on that of the first dose.
+    A scan is a folder with a CT series, or an image file. Contours are an RTSTRUCT, a DICOM SEG, a segmentation of 3D
+    Slicer, or a folder with one mask per structure. An image file with labels has contours too; their names are in a
+    JSON file next to it or in ``options.structures``. Only the label map can't hold structures that overlap.
+
+    A dose is one RTDOSE or several. For an image file they are summed on the grid of ``options.ct`` if one is given,
+    otherwise on that of the first dose.
 
     Args:
         source: one file or folder, or several RTDOSE files.
-        out: an image file, a DICOM file, or a folder for a CT series.
+        out: an image file, a DICOM file, or a folder for a CT series or masks. Contours in ``*.seg.nrrd`` become a
+            segmentation of 3D Slicer, in other image files a label map.
         options: options of the conversion.
         to: output format. By default an image if ``out`` has such a suffix. Otherwise a CT folder for a scan, an
             RTSTRUCT for contours, an RTDOSE for doses.
@@ -99,16 +117,19 @@ def convert(source: Sequence[Path], out: Path, options: Conversion, to: OutputFo
     if source_format == "rtdose":
         return _convert_doses([read_rtdose(path) for path in source], out, options, to)
     labelled = source_format == "image" and (
-        options.structures or to in ("rtstruct", "seg") or read_label_names(source[0])
+        options.structures
+        or to in ("rtstruct", "seg", "masks")
+        or has_segments(source[0])
+        or read_label_names(source[0])
     )
-    if source_format in ("rtstruct", "seg") or labelled:
+    if source_format in ("rtstruct", "seg", "masks") or labelled:
         return _convert_contours(source[0], source_format, out, options, to)
     return _convert_scan(source[0], source_format, out, options, to)
 
 
 def _detect_format(source: Path) -> OutputFormat:
     if source.is_dir():
-        return "ct"
+        return "masks" if _is_mask_folder(source) else "ct"
     if is_image_file(source):
         return "image"
     with dicom_errors_as_bad_input(source):
@@ -119,6 +140,12 @@ def _detect_format(source: Path) -> OutputFormat:
             "with all slices of a CT."
         )
     return _FORMATS[modality]  # type: ignore[return-value]
+
+
+def _is_mask_folder(folder: Path) -> bool:
+    """Return whether a folder has masks and nothing else; hidden files don't count."""
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return bool(paths) and all(path.name.endswith(MASK_SUFFIX) and path.is_file() for path in paths)
 
 
 def _convert_scan(
@@ -136,10 +163,7 @@ def _convert_scan(
     if to == "image":
         write_volume(scan, _image_file(out))
     elif to == "ct":
-        if out.suffix:
-            raise BadInput(
-                f"{out} has the name of a file; a CT series is written to a folder, with one file per slice."
-            )
+        _check_is_folder(out, "a CT series is written to a folder, with one file per slice")
         digest = hashlib.sha256(scan.array.tobytes() + repr(scan.geometry).encode()).hexdigest()
         write_ct_series(
             scan,
@@ -159,20 +183,32 @@ def _convert_contours(
 ) -> tuple[str, ...]:
     to = to or ("image" if is_image_file(out) else "rtstruct")
     notes: tuple[str, ...] = ()
+    is_dicom = source_format in ("rtstruct", "seg")
     referred_uid = read_reference(source).series_uid if source_format == "rtstruct" else None
-    ct = _read_ct(options, source, referred_uid) if source_format != "image" or to != "image" or options.ct else None
-    if source_format == "image":
+    ct = _read_ct(options, source, referred_uid) if is_dicom or to in ("rtstruct", "seg") or options.ct else None
+    in_label_map = to == "image" and not out.name.endswith(SLICER_SUFFIX)
+    if is_dicom:
+        assert ct is not None
+        segmentation, report = _read_contours(source, source_format, ct, options)
+        notes = _contour_notes(report, segmentation, options, in_label_map=in_label_map)
+    else:
         segmentation = _read_labels(source, options)
         if ct is not None:
             segmentation, notes = _labels_on_ct(segmentation, ct, source, options)
-    else:
-        assert ct is not None
-        segmentation, report = _read_contours(source, source_format, ct, options)
-        notes = _contour_notes(report, segmentation, options, in_label_map=to == "image")
+        if in_label_map:
+            masks = {name: segmentation.mask(name) for name in segmentation.structures}
+            segmentation, overlaps = paint_label_map(masks, segmentation.structures, segmentation.labels.geometry)
+            notes = (*notes, *_losses_in_label_map(segmentation, overlaps, options))
     notes = (*(ct.notes if ct else ()), *notes)
-    if to == "image":
+    if to == "image" and in_label_map:
         write_volume(segmentation.labels, _image_file(out))
         write_label_names(out, segmentation.structures)
+    elif to == "image":
+        write_slicer_segmentation(segmentation, out, options.names)
+    elif to == "masks":
+        _check_is_folder(out, "masks are written to a folder, with one file per structure")
+        with atomic_write(out) as partial_folder:
+            write_mask_folder(segmentation, partial_folder)
     elif to == "rtstruct" and ct is not None:
         write_rtstruct(
             segmentation,
@@ -258,14 +294,31 @@ def _contour_notes(
     others = ", ".join(f"“{name}” ({meaning})" for name, meaning in meanings.items() if meaning is not None)
     if others:
         notes.append(f"Omitted {others}: not among the requested structures.")
-    losses = measure_overlap_losses(segmentation, report.overlaps) if in_label_map else ()
+    return (*notes, *(_losses_in_label_map(segmentation, report.overlaps, options) if in_label_map else ()))
+
+
+def _losses_in_label_map(
+    segmentation: Segmentation, overlaps: Sequence[Overlap], options: Conversion
+) -> tuple[str, ...]:
+    """Return a note for each structure that loses voxels in the label map.
+
+    Raises:
+        OverlapTooLarge: If one loses too much, unless the options allow it.
+    """
+    losses = measure_overlap_losses(segmentation, overlaps)
     if not options.allow_overlap:
-        check_losses(losses)
-    return (*notes, *(loss.in_label_map for loss in losses))
+        check_losses(losses, remedy=_WITHOUT_LOSS)
+    return tuple(loss.in_label_map for loss in losses)
 
 
 def _read_labels(source: Path, options: Conversion) -> Segmentation:
-    """Read a label map with its structure names."""
+    """Read a label map with its structure names, or masks."""
+    if source.is_dir():
+        found = sorted(path.name.removesuffix(MASK_SUFFIX) for path in source.glob(f"[!.]*{MASK_SUFFIX}"))
+        return read_mask_folder(source, options.structures or found)
+    if has_segments(source):
+        segmentation = read_slicer_segmentation(source, options.names)
+        return segmentation.relabelled(options.structures) if options.structures else segmentation
     volume = read_volume(source)
     structures = options.structures or read_label_names(source)
     if structures is None:
@@ -288,20 +341,25 @@ def _labels_on_ct(
     """Reorder the voxels as in the CT, or resample them onto its grid if that is allowed."""
     labels, grid = segmentation.labels, ct.volume.geometry
     if grid.is_reoriented(labels.geometry):
-        return Segmentation(resample_segmentation(labels, grid), segmentation.structures), ()
+        return segmentation.mapped(partial(resample_segmentation, geometry=grid)), ()
     if not options.resample_labels:
         raise BadInput(
             f"{source} has another grid than the CT, {grid.difference(labels.geometry)}; give the CT on which it was "
             "drawn, or resample it with --resample-labels."
         )
     note = f"Resampled the labels onto the grid of the CT: {grid.difference(labels.geometry)}."
-    return Segmentation(resample_segmentation(labels, grid), segmentation.structures), (note,)
+    return segmentation.mapped(partial(resample_segmentation, geometry=grid)), (note,)
 
 
 def _read_ct(options: Conversion, source: Path, referred_uid: str | None = None) -> CTSeries:
     if options.ct is None:
         raise BadInput(f"{source} requires the CT to which it belongs; give its folder with --ct.")
     return read_ct_series(options.ct, options.series_uid, options.repairs, referred_uid=referred_uid)
+
+
+def _check_is_folder(out: Path, expected: str) -> None:
+    if out.suffix:
+        raise BadInput(f"{out} has the name of a file; {expected}.")
 
 
 def _image_file(out: Path) -> Path:

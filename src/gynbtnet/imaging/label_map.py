@@ -34,18 +34,24 @@ class Overlap:
     volume_cm3: float
 
 
-def painting_order(structures: Sequence[str]) -> tuple[str, ...]:
+def painting_order(structures: Sequence[str], priority: Sequence[str] = ()) -> tuple[str, ...]:
     """Return structures in the order in which a label map is painted; the later of two gets the voxels of both.
 
     Organs come first, then targets from the outermost to the innermost, see :mod:`gynbtnet.imaging.targets`. Structures
     of the same rank keep their order.
+
+    Args:
+        structures: names of structures.
+        priority: structures that win over all others, the first one over the next ones as well.
     """
     depths = {structure: target_depth(structure) for structure in structures}
-    return tuple(sorted(structures, key=lambda structure: -1 if (depth := depths[structure]) is None else depth))
+    ranks = {structure: rank for rank, structure in enumerate(reversed(priority), start=1)}
+    by_rank = sorted(structures, key=lambda structure: -1 if (depth := depths[structure]) is None else depth)
+    return tuple(sorted(by_rank, key=lambda structure: ranks.get(structure, 0)))
 
 
 def paint_label_map(
-    masks: Mapping[str, Mask], structures: Sequence[str], geometry: Geometry
+    masks: Mapping[str, Mask], structures: Sequence[str], geometry: Geometry, priority: Sequence[str] = ()
 ) -> tuple[Segmentation, tuple[Overlap, ...]]:
     """Return masks as one label map with the labels 1, 2, … in the order of ``structures``.
 
@@ -55,6 +61,7 @@ def paint_label_map(
         masks: masks (z, y, x) by structure; a structure without a mask gets no voxels.
         structures: names of the labels.
         geometry: grid of the masks.
+        priority: see :func:`painting_order`.
 
     Returns:
         The label map, with the drawn masks of the structures that lose voxels, and all overlaps.
@@ -65,7 +72,7 @@ def paint_label_map(
     labels = np.zeros(geometry.shape, label_type(len(structures)))
     label_of = {structure: label for label, structure in enumerate(structures, start=1)}
     overlaps = []
-    for structure in painting_order(structures):
+    for structure in painting_order(structures, priority):
         if structure not in masks:
             continue
         inside = masks[structure]

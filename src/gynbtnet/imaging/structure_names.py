@@ -3,18 +3,38 @@
 import colorsys
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gynbtnet.imaging.printed_names import unicode_composed
+from gynbtnet.imaging.names.alias_file import read_aliases
+from gynbtnet.imaging.names.name_cores import NameCore, find_cores, whole_core
+from gynbtnet.imaging.names.proposals import propose_structures
+from gynbtnet.imaging.names.spelling import normalise_name
 from gynbtnet.imaging.targets import target_type
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
+from gynbtnet.runtime.plain_data import load_yaml
 
 Colour = tuple[int, int, int]
 
+DEFAULT_STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
+"""Structures that are contoured unless others are requested, in label order."""
+
 _TABLE = Path(__file__).with_suffix(".yaml")
+
+
+@dataclass(frozen=True)
+class NameMatch:
+    """Structure that a name belongs to.
+
+    Attributes:
+        structure: the structure.
+        rank: 0, a name in a clinic's alias file; 1, a name in the table; 2, such a name among other words. If several
+            ROIs belong to one structure, those of the lowest rank are meant.
+    """
+
+    structure: str
+    rank: int
 
 
 @dataclass(frozen=True)
@@ -22,12 +42,17 @@ class StructureNames:
     """The names of structures; see ``structure_names.yaml``.
 
     Attributes:
-        entries: values of the table by structure: ``tg263``, ``type``, ``colour``, ``code`` and ``aliases``.
+        entries: values of the table by structure: ``tg263``, ``type``, ``colour``, ``code``, ``aliases`` and, for most,
+            ``languages``.
         aliases: structure by normalised name.
+        cores: structure by the core of a name, which is read within longer names.
+        own: normalised names from a clinic's alias file.
     """
 
     entries: Mapping[str, Mapping[str, Any]]
     aliases: Mapping[str, str]
+    cores: Mapping[NameCore, str] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
 
     @classmethod
     def load(cls, alias_file: Path | None = None) -> "StructureNames":
@@ -40,13 +65,13 @@ class StructureNames:
         Raises:
             BadInput: If the file is absent, is not such a mapping, or gives one name to two structures.
         """
-        entries = load_yaml(_TABLE)
-        aliases = {
-            normalise_name(name): structure
-            for structure, entry in entries.items()
-            for name in (structure, entry["tg263"], *entry["aliases"])
-        }
-        return cls(entries, aliases | (_read_aliases(Path(alias_file)) if alias_file is not None else {}))
+        table = _built_in_names()
+        if alias_file is None:
+            return table
+        written = read_aliases(Path(alias_file))
+        aliases = {normalise_name(name): structure for name, structure in written.items()}
+        cores = {core: structure for name, structure in written.items() if (core := _core(name, structure))}
+        return cls(table.entries, {**table.aliases, **aliases}, {**table.cores, **cores}, frozenset(aliases))
 
     def resolve(self, roi_name: str, structures: Sequence[str] = ()) -> str | None:
         """Return the structure to which a name in a clinic's file belongs; None if there is none.
@@ -57,14 +82,53 @@ class StructureNames:
 
         Example:
             >>> names = StructureNames.load()
-            >>> names.resolve("HR-CTV"), names.resolve("BLADDER"), names.resolve("Couch")
+            >>> names.resolve("HR-CTV"), names.resolve("zBladder_Fx2"), names.resolve("Couch")
             ('hr_ctv', 'bladder', None)
         """
+        match = self.match(roi_name, structures)
+        return match.structure if match else None
+
+    def match(self, roi_name: str, structures: Sequence[str] = ()) -> NameMatch | None:
+        """Return the structure to which a name belongs and how certain that is; None if there is none.
+
+        A name belongs to a structure if it is one of its names or aliases. Around it there may be words that don't
+        change what was contoured: prefixes, fraction, plan, date, version, modality, reader. A name with any other
+        word, or without the side of a structure that has one, belongs to none.
+
+        Args:
+            roi_name: name of a ROI.
+            structures: requested structures; their ids take precedence over the aliases.
+        """
         name = normalise_name(roi_name)
+        rank = 0 if name in self.own else 1
         for structure in structures:
             if normalise_name(structure) == name:
-                return structure
-        return self.aliases.get(name)
+                return NameMatch(structure, rank)
+        if name in self.aliases:
+            return NameMatch(self.aliases[name], rank)
+        known = [(len(core.key), self.cores[core]) for core in find_cores(roi_name) if core in self.cores]
+        longest = {structure for length, structure in known if length == known[0][0]}
+        return NameMatch(longest.pop(), 2) if len(longest) == 1 else None
+
+    def requested(self, written: str) -> str:
+        """Return the id of a requested structure that is written as any of its names; other names are ids themselves.
+
+        Example:
+            >>> StructureNames.load().requested("HR-CTV"), StructureNames.load().requested("GTV_Mass")
+            ('hr_ctv', 'GTV_Mass')
+        """
+        match = self.match(written)
+        return match.structure if match and match.rank < 2 else written
+
+    def propose(self, roi_name: str) -> tuple[str, ...]:
+        """Return the structures that a name is similar to but doesn't belong to; several if it is ambiguous."""
+        return () if self.match(roi_name) else propose_structures(roi_name, self.cores)
+
+    def did_you_mean(self, structures: Sequence[str]) -> str:
+        """Return a question with the known structures that unknown requested ones are similar to, or nothing."""
+        unknown = [structure for structure in structures if structure not in self.entries]
+        meant = sorted({proposal for structure in unknown for proposal in self.propose(structure)})
+        return f"Did you mean {' or '.join(meant)}? " if meant else ""
 
     def display_name(self, structure: str) -> str:
         """Return the name that people read in reports and pictures; a structure outside the table keeps its id."""
@@ -99,31 +163,37 @@ class StructureNames:
         return red, green, blue
 
 
-def normalise_name(name: str) -> str:
-    """Return a name without case, spaces, hyphens, underscores and coding of accents, which comparisons ignore."""
-    folded = unicode_composed(unicode_composed(name).casefold())
-    return "".join(character for character in folded if not character.isspace() and character not in "-_")
+@cache
+def _built_in_names() -> StructureNames:
+    entries = load_yaml(_TABLE)
+    written = [
+        (name, structure)
+        for structure, entry in entries.items()
+        for name in (structure, entry["name"], entry["tg263"], *entry["aliases"])
+    ]
+    # of a structure on one side, the names in other languages are those of both sides
+    languages = [
+        (name, structure)
+        for structure, entry in entries.items()
+        for names in entry.get("languages", {}).values()
+        for name in names
+    ]
+    exact = [*written, *((name, structure) for name, structure in languages if not _side(structure))]
+    aliases = {normalise_name(name): structure for name, structure in exact}
+    cores = {core: structure for name, structure in written if (core := _core(name, structure))}
+    cores |= {
+        replace(core, side=_side(structure)): structure
+        for name, structure in languages
+        if (core := _core(name, structure))
+    }
+    return StructureNames(entries, aliases, cores)
 
 
-def _read_aliases(path: Path) -> dict[str, str]:
-    """Read a clinic's alias file: structure by normalised name."""
-    expected = "expected one line per structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
-    try:
-        table = load_yaml(path)
-    except (OSError, UnicodeDecodeError, PlainDataError) as error:
-        raise BadInput(f"The alias file {path} can't be read as YAML; {expected}.") from error
-    if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
-        raise BadInput(f"The alias file {path} is not a table of structures; {expected}.")
-    aliases: dict[str, str] = {}
-    for written, names in table.items():
-        structure = unicode_composed(written)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise BadInput(f"The alias file {path} does not give “{structure}” a list of names; {expected}.")
-        for name in names:
-            other = aliases.setdefault(normalise_name(name), structure)
-            if other != structure:
-                raise BadInput(
-                    f"The alias file {path} gives “{name}” to both {other} and {structure}; "
-                    "expected one structure per name: delete it from one of them."
-                )
-    return aliases
+def _core(name: str, structure: str) -> NameCore | None:
+    return whole_core(name, sided=bool(_side(structure)))
+
+
+def _side(structure: str) -> str:
+    """Return the side that the id of a structure ends with: “left”, “right” or nothing."""
+    end = structure.rpartition("_")[2]
+    return end if end in ("left", "right") else ""

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from gynbtnet.inference.engine.segmenter import SegmentationResult, Segmenter
     from gynbtnet.inference.engine.settings import PredictionSettings
     from gynbtnet.inference.models.backends import prepare_network
+    from gynbtnet.inference.models.encoder_export import export_encoder
     from gynbtnet.inference.models.ensemble import Ensemble
     from gynbtnet.inference.models.model import Model
     from gynbtnet.inference.models.model_archive import open_archive, write_archive
     from gynbtnet.inference.models.model_loading import load_model
+    from gynbtnet.inference.models.nnunet.nnunet_folder_model import NnunetFolderModel
     from gynbtnet.inference.models.nnunet_export import export_nnunet
     from gynbtnet.inference.models.onnx_export import export_onnx
     from gynbtnet.inference.models.stu_net_export import export_stu_net
@@ -56,6 +58,7 @@ __all__ = [
     "Ensemble",
     "Flag",
     "Model",
+    "NnunetFolderModel",
     "PredictedDSC",
     "Prediction",
     "PredictionRequest",
@@ -68,6 +71,7 @@ __all__ = [
     "Segmenter",
     "StructureFeatures",
     "check_scan",
+    "export_encoder",
     "export_nnunet",
     "export_onnx",
     "export_stu_net",
@@ -103,6 +107,8 @@ __getattr__, __dir__ = lazy_names(
         "models.model": ["Model"],
         "models.model_archive": ["open_archive", "write_archive"],
         "models.model_loading": ["load_model"],
+        "models.encoder_export": ["export_encoder"],
+        "models.nnunet.nnunet_folder_model": ["NnunetFolderModel"],
         "models.nnunet_export": ["export_nnunet"],
         "models.onnx_export": ["export_onnx"],
         "models.stu_net_export": ["export_stu_net"],

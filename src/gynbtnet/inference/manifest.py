@@ -177,6 +177,15 @@ def existing_input_sha256(out: Path) -> str | None:
         return None
 
 
+def existing_series_uid(out: Path) -> str | None:
+    """Return the SeriesInstanceUID of the scan whose prediction is in a folder; None if it is unknown."""
+    try:
+        uid = load_json(out / MANIFEST)["input"]["series_uid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(uid) if uid else None
+
+
 def _as_json(value: Any, kind: Any) -> Any:
     """Return a value of a type as plain JSON values."""
     return TypeAdapter(kind).dump_python(value, mode="json")

@@ -132,8 +132,11 @@ def predict_request(model: Segmenter, loaded: LoadedRequest) -> PredictedRequest
         return PredictedRequest(loaded, None, 0.0)
     began = time.perf_counter()
     settings, scan = loaded.request.settings, loaded.scan
-    prediction = review_segmentation(model, model.segment(scan.volumes, settings), settings)
-    prediction = replace(prediction, notes=scan.notes, warnings=(*scan.warnings, *prediction.warnings))
+    result = model.segment(scan.volumes, settings)
+    prediction = review_segmentation(model, result, settings)
+    prediction = replace(
+        prediction, notes=(*scan.notes, *result.notes), warnings=(*scan.warnings, *prediction.warnings)
+    )
     return PredictedRequest(loaded, prediction, time.perf_counter() - began)
 
 

@@ -1,16 +1,13 @@
 """Weight files of STU-Net (Huang et al. 2023), the same network with other parameter names."""
 
 import re
-from _codecs import encode
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from gynbtnet.networks.torch_checkpoint import read_checkpoint
 from gynbtnet.networks.weights_file import check_finite
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
@@ -31,17 +28,6 @@ _FROM_STU_NET = (
 )
 _WEIGHT_KEYS = ("network_weights", "state_dict")  # of nnU-Net 2 and 1
 
-# nnU-Net's checkpoints also contain numbers of numpy. These functions rebuild such numbers and can do nothing else.
-# numpy's scalar has two names: before version 2 and since.
-_scalar = np.float64(0).__reduce__()[0]
-_SAFE_GLOBALS: list[Any] = [
-    (_scalar, "numpy.core.multiarray.scalar"),
-    (_scalar, "numpy._core.multiarray.scalar"),
-    np.dtype,
-    *(type(np.dtype(kind)) for kind in (np.float64, np.float32, np.float16, np.int64, np.int32, np.bool_)),
-    encode,
-]
-
 
 def read_stu_net(path: Path) -> dict[str, Tensor]:
     """Read STU-Net's weights from a published file, and give them GynBTNet's names.
@@ -60,19 +46,10 @@ def read_stu_net(path: Path) -> dict[str, Tensor]:
         BadInput: If the file is not such a checkpoint, or holds anything but tensors, numbers, strings and their
             containers.
     """
-    try:
-        with torch.serialization.safe_globals(_SAFE_GLOBALS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        raise BadInput(
-            f"{path} was not read: it is not a PyTorch checkpoint, or contains objects that would run code; expected "
-            "the .model or .pth file that STU-Net published."
-        ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise BadInput(f"{path} is damaged or not a PyTorch checkpoint; download STU-Net's file again.") from error
+    content = read_checkpoint(path, "the .model or .pth file that STU-Net published")
     weights = next((content[key] for key in _WEIGHT_KEYS if isinstance(content, dict) and key in content), None)
     theirs = {str(name).removeprefix("module."): value for name, value in (weights or {}).items()}
-    ours = {_renamed(name, _FROM_STU_NET): value for name, value in theirs.items() if isinstance(value, Tensor)}
+    ours = rename_stu_net({name: value for name, value in theirs.items() if isinstance(value, Tensor)})
     if not any(name.startswith("conv_blocks_context.") for name in theirs):
         raise BadInput(
             f"{path} does not contain STU-Net's weights under {' or '.join(_WEIGHT_KEYS)}; expected names such as "
@@ -80,6 +57,11 @@ def read_stu_net(path: Path) -> dict[str, Tensor]:
         )
     check_finite(ours, path)
     return ours
+
+
+def rename_stu_net(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors with STU-Net's parameter names under GynBTNet's."""
+    return {_renamed(name, _FROM_STU_NET): value for name, value in weights.items()}
 
 
 def write_stu_net(weights: Mapping[str, Tensor], path: Path) -> None:

@@ -1,6 +1,7 @@
 """Synthetic cohorts on disk: unlabelled scans, scans with many organs, and brachytherapy fractions."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from gynbtnet.phantom.nifti_files import write_nifti_fraction, write_organ_case,
 from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.progress import track
+from gynbtnet.runtime.parallel import map_scans
 
 FileFormat = Literal["dicom", "nifti"]
 
@@ -63,6 +64,7 @@ def write_brachytherapy(
     realism: Realism = "simple",
     file_format: FileFormat = "dicom",
     nested: bool = False,
+    jobs: int = 1,
 ) -> int:
     """Write post-implant scans with structures and dose, ``PHANTOM-001/fraction-1/…``.
 
@@ -76,12 +78,14 @@ def write_brachytherapy(
         realism: Population of the patients: "simple" for demonstrations, "clinical" for comparisons of models.
         file_format: "dicom" as a clinic exports it (CT series, RTSTRUCT, RTDOSE), or "nifti".
         nested: Contour also GTV-res and IR-CTV, and the whole uterus, so that structures overlap.
+        jobs: Number of parallel processes; the voxels don't depend on it.
 
     Returns:
         The number of cases.
 
     Raises:
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        ScansFailed: At the end, if a case can't be written.
 
     Example:
         >>> write_brachytherapy(
@@ -97,18 +101,16 @@ def write_brachytherapy(
     _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed, realism, nested=nested)
     geometry = pelvic_geometry(spacing, matrix)
     cases = [(p, f) for p in range(patients) for f in range(fraction_count(p, fractions))]
-    for patient, fraction in track(cases, "Phantom: brachytherapy"):
-        patient_id, number = f"PHANTOM-{patient + 1:03d}", fraction + 1
-        folder = Path(out) / patient_id / f"fraction-{number}"
-        if folder.exists():
-            continue
-        case = phantom_case(seed, patient, fraction, geometry, "brachytherapy", realism, nested=nested)
-        with atomic_write(folder) as partial:
-            partial.mkdir()
-            if file_format == "dicom":
-                write_clinic_fraction(case, partial, patient_id=patient_id, fraction=number, seed=seed)
-            else:
-                write_nifti_fraction(case, partial)
+    write = partial(
+        _write_fraction,
+        out=Path(out),
+        geometry=geometry,
+        seed=seed,
+        realism=realism,
+        file_format=file_format,
+        nested=nested,
+    )
+    map_scans(write, cases, name=_fraction_folder, title="Phantom: brachytherapy", jobs=jobs)
     return len(cases)
 
 
@@ -120,6 +122,7 @@ def write_organs(
     matrix: tuple[int, int, int] = MATRIX,
     seed: int = 0,
     realism: Realism = "simple",
+    jobs: int = 1,
 ) -> int:
     """Write scans without implant in the layout of TotalSegmentator v1, ``s0000/ct.nii.gz`` and ``segmentations/``.
 
@@ -132,21 +135,19 @@ def write_organs(
         matrix: voxels (z, y, x).
         seed: the same seed gives the same voxels.
         realism: as for :func:`write_brachytherapy`.
+        jobs: as for :func:`write_brachytherapy`.
 
     Returns:
         The number of scans.
 
     Raises:
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        ScansFailed: At the end, if a scan can't be written.
     """
     layout = "TotalSegmentator v1, sXXXX/ct.nii.gz and sXXXX/segmentations/<class>.nii.gz"
     _start_cohort(out, "organs", layout, spacing, matrix, seed, realism)
-    for number in track(range(scans), "Phantom: organs"):
-        folder = Path(out) / f"s{number:04d}"
-        if not folder.exists():
-            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 1, number)), "organs", realism)
-            with atomic_write(folder) as partial:
-                write_organ_case(case, partial)
+    write = partial(_write_organs, out=Path(out), spacing=spacing, matrix=matrix, seed=seed, realism=realism)
+    map_scans(write, range(scans), name=_organs_folder, title="Phantom: organs", jobs=jobs)
     return scans
 
 
@@ -159,6 +160,7 @@ def write_unlabelled(
     seed: int = 0,
     realism: Realism = "simple",
     file_format: FileFormat | Literal["mixed"] = "mixed",
+    jobs: int = 1,
 ) -> int:
     """Write scans without labels, about half of them with an implant, in different fields of view.
 
@@ -170,24 +172,104 @@ def write_unlabelled(
         seed: Random seed; equal seeds give equal cohorts.
         realism: Population of the patients: "simple" for demonstrations, "clinical" for comparisons of models.
         file_format: "mixed" alternates between DICOM series (``scan-0001/``) and NIfTI (``scan-0002.nii.gz``).
+        jobs: Number of parallel processes; the voxels don't depend on it.
 
     Returns:
         The number of scans.
 
     Raises:
         BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        ScansFailed: At the end, if a scan can't be written.
     """
     _start_cohort(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed, realism)
-    for number in track(range(scans), "Phantom: unlabelled"):
-        dicom = file_format == "dicom" or (file_format == "mixed" and number % 2 == 0)
-        path = Path(out) / f"scan-{number + 1:04d}{'' if dicom else '.nii.gz'}"
-        if not path.exists():
-            case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 0, number)), "unlabelled", realism)
-            if dicom:
-                write_clinic_scan(case.scan, path, patient_id=f"PHANTOM-U{number + 1:04d}", seed=seed)
-            else:
-                write_synthetic(case.scan, path)
+    write = partial(
+        _write_unlabelled,
+        out=Path(out),
+        spacing=spacing,
+        matrix=matrix,
+        seed=seed,
+        realism=realism,
+        file_format=file_format,
+    )
+    map_scans(write, range(scans), name=_unlabelled_name, title="Phantom: unlabelled", jobs=jobs)
     return scans
+
+
+def _fraction_folder(case: tuple[int, int]) -> str:
+    """Return the folder of a fraction in its cohort; ``case`` has the numbers of patient and fraction, from 0."""
+    patient, fraction = case
+    return f"PHANTOM-{patient + 1:03d}/fraction-{fraction + 1}"
+
+
+def _write_fraction(
+    case: tuple[int, int],
+    *,
+    out: Path,
+    geometry: Geometry,
+    seed: int,
+    realism: Realism,
+    file_format: FileFormat,
+    nested: bool,
+) -> None:
+    """Write one fraction, unless it exists."""
+    folder = out / _fraction_folder(case)
+    if folder.exists():
+        return
+    patient, fraction = case
+    phantom = phantom_case(seed, patient, fraction, geometry, "brachytherapy", realism, nested=nested)
+    with atomic_write(folder) as partial_folder:
+        partial_folder.mkdir()
+        if file_format == "dicom":
+            patient_id = f"PHANTOM-{patient + 1:03d}"
+            write_clinic_fraction(phantom, partial_folder, patient_id=patient_id, fraction=fraction + 1, seed=seed)
+        else:
+            write_nifti_fraction(phantom, partial_folder)
+
+
+def _organs_folder(number: int) -> str:
+    return f"s{number:04d}"
+
+
+def _write_organs(
+    number: int,
+    *,
+    out: Path,
+    spacing: tuple[float, float, float],
+    matrix: tuple[int, int, int],
+    seed: int,
+    realism: Realism,
+) -> None:
+    """Write one scan with many organs, unless it exists."""
+    folder = out / _organs_folder(number)
+    if not folder.exists():
+        case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 1, number)), "organs", realism)
+        with atomic_write(folder) as partial_folder:
+            write_organ_case(case, partial_folder)
+
+
+def _unlabelled_name(number: int) -> str:
+    return f"scan-{number + 1:04d}"
+
+
+def _write_unlabelled(
+    number: int,
+    *,
+    out: Path,
+    spacing: tuple[float, float, float],
+    matrix: tuple[int, int, int],
+    seed: int,
+    realism: Realism,
+    file_format: FileFormat | Literal["mixed"],
+) -> None:
+    """Write one scan without labels, unless it exists."""
+    dicom = file_format == "dicom" or (file_format == "mixed" and number % 2 == 0)
+    path = out / f"{_unlabelled_name(number)}{'' if dicom else '.nii.gz'}"
+    if not path.exists():
+        case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 0, number)), "unlabelled", realism)
+        if dicom:
+            write_clinic_scan(case.scan, path, patient_id=f"PHANTOM-U{number + 1:04d}", seed=seed)
+        else:
+            write_synthetic(case.scan, path)
 
 
 def _fraction_layout(file_format: FileFormat, *, nested: bool) -> str:

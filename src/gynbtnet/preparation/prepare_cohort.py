@@ -14,6 +14,7 @@ import numpy as np
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.reference_contours import refuse_automatic
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_voxels import body_voxels
@@ -53,7 +54,15 @@ _PROCESS_GB = 0.35  # Python and its libraries
 _SOURCE_BYTES, _TARGET_BYTES = 12, 20  # peak memory per voxel before and after resampling, measured
 
 
-def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: float | None = None) -> PreparedCohort:
+def prepare(
+    cohort: Cohort,
+    plan: Plan,
+    out: Path,
+    jobs: int = 1,
+    memory_gb: float | None = None,
+    *,
+    allow_automatic: bool = False,
+) -> PreparedCohort:
     """Resample, normalise and store every case of a cohort; cases that ``out`` contains already are kept.
 
     The manifest is written last, so an interrupted preparation is recognised as incomplete. It continues at the next
@@ -65,18 +74,19 @@ def prepare(cohort: Cohort, plan: Plan, out: Path, jobs: int = 1, memory_gb: flo
         out: folder for the prepared cohort.
         jobs: number of processes, each with one scan in memory; reduced if memory is short.
         memory_gb: memory of all processes together in GB; None means four fifths of the available memory.
+        allow_automatic: accept contours that GynBTNet predicted and nobody has approved.
 
     Returns:
         The prepared cohort, also saved in ``out``.
 
-    Returns:
-        The prepared cases, with the plan.
-
     Raises:
-        BadInput: If the plan's structures differ from the cohort's, or memory is too small for a single scan.
+        BadInput: If contours are predictions and not ``allow_automatic``, the plan's structures differ from the
+            cohort's, or memory is too small for a single scan.
         ScansFailed: If files of a case are absent, damaged or don't fit each other. It is raised at the end; the other
             cases are kept.
     """
+    if not allow_automatic:
+        refuse_automatic(cohort, "for training")
     if any(case.labels for case in cohort.cases) and cohort.structures != plan.structures:
         raise BadInput(
             f"The plan has structures {list(plan.structures)}, but the cohort {cohort.folder} has "

@@ -32,4 +32,5 @@ def prepare_once(cohort: Cohort, settings: PlanSettings, folder: Path, jobs: int
     with file_lock(folder / f".{name}.lock"):
         if (folder / name / MANIFEST).is_file():
             return PreparedCohort.open(folder / name)
-        return prepare(cohort, make_plan(cohort, settings, jobs=jobs), folder / name, jobs)
+        # contours that nobody has approved were refused, or allowed, when the scans were ingested
+        return prepare(cohort, make_plan(cohort, settings, jobs=jobs), folder / name, jobs, allow_automatic=True)

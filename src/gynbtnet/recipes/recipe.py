@@ -97,6 +97,11 @@ class Recipe(Settings):
     name: str = Field(description="Name of the experiment and its models.")
     description: str = Field("", description="One paragraph for the report.")
     structures: tuple[str, ...] = Field((), description="Structures that the task stage segments, in label order.")
+    priority: tuple[str, ...] = Field(
+        (),
+        description="Structures that get the voxels that they share with others, if outputs are exclusive; the first "
+        "one wins over the next. The others: targets before organs, inner before outer targets, later before earlier.",
+    )
     aliases: Path | None = Field(None, description="A file with a clinic's own ROI names.")
     split: SplitSettings = SplitSettings()
     pretraining: AnyPretraining | None = None
@@ -115,6 +120,13 @@ class Recipe(Settings):
             raise ValueError("expected each structure once")
         check_names("structures", structures, MAX_STRUCTURES)
         return structures
+
+    @model_validator(mode="after")
+    def _orders_its_structures(self) -> "Recipe":
+        unknown = [name for name in self.priority if name not in self.structures]
+        if unknown or len(set(self.priority)) < len(self.priority):
+            raise ValueError(f"priority is {', '.join(self.priority)}; expected some of the structures, each once")
+        return self
 
     @model_validator(mode="after")
     def _fits(self) -> "Recipe":

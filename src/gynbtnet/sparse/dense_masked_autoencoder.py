@@ -47,12 +47,12 @@ class DenseMaskedAutoencoder(nn.Module):
         )
         self.decoder = make_decoder(size, in_channels, decoder)
 
-    def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
+    def forward(self, image: Tensor, active: ActiveBlocks | Tensor) -> Tensor:
         """Reconstruct an image.
 
         Args:
             image: (B, in_channels, D, H, W). Masked voxels are never read.
-            active: Cells that are not masked.
+            active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
 
         Returns:
             The reconstruction, (B, in_channels, D, H, W).
@@ -61,6 +61,8 @@ class DenseMaskedAutoencoder(nn.Module):
             BadInput: If the image's size is not a multiple of the encoder's total stride.
             ValueError: If the image is not divisible into mask cells.
         """
+        if isinstance(active, Tensor):
+            active = ActiveBlocks(active, image.device)
         shape = image.shape[2:]
         divide_exactly(shape, active.grid)
         visible = interpolate(active.mask[:, None].to(image.device, torch.uint8, non_blocking=True), shape).bool()

@@ -65,19 +65,22 @@ class MaskedAutoencoder(nn.Module):
         )
         self.decoder = make_decoder(size, in_channels, decoder, rules)
 
-    def forward(self, image: Tensor, active: ActiveBlocks) -> Tensor:
+    def forward(self, image: Tensor, active: ActiveBlocks | Tensor) -> Tensor:
         """Reconstruct an image.
 
         Args:
             image: (B, in_channels, D, H, W). Masked voxels are never read.
-            active: Cells that are not masked.
+            active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
 
         Returns:
             The reconstruction, (B, in_channels, D, H, W).
 
         Raises:
-            ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride.
+            ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride. Also if
+                a mask has another type or number of axes.
         """
+        if isinstance(active, Tensor):
+            active = ActiveBlocks(active, image.device)
         return self.decoder(self._encode(image, active))  # type: ignore[no-any-return]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]

@@ -15,7 +15,7 @@ from gynbtnet.sparse.residual_block import residual_block
 def sparse_encode(
     encoder: Encoder,
     image: Tensor,
-    active: ActiveBlocks,
+    active: ActiveBlocks | Tensor,
     *,
     activation_checkpointing: bool = False,
     rules: DeviceRules | None = None,
@@ -27,7 +27,7 @@ def sparse_encode(
     Args:
         encoder: The dense encoder.
         image: (B, C, D, H, W).
-        active: Cells that the encoder reads.
+        active: Cells that the encoder reads, or a boolean mask (B, gz, gy, gx) that is true for them.
         activation_checkpointing: If true, only each block's output is stored for the gradients, and the rest is
             recomputed: less memory, more time.
         rules: Rules of the device. None: those of the image's device.
@@ -38,6 +38,8 @@ def sparse_encode(
     Raises:
         ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride.
     """
+    if isinstance(active, Tensor):
+        active = ActiveBlocks(active, image.device)
     divide_exactly(image.shape[2:], active.grid)
     rules = rules or rules_for(image.device)
     packed = pack(image, active.merged())

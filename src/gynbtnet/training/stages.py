@@ -8,17 +8,14 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from gynbtnet.networks.initialisation import initialise_he
-from gynbtnet.networks.stu_net import read_stu_net
-from gynbtnet.networks.transfer import Parts, transfer_weights
-from gynbtnet.networks.weights_file import read_weights
+from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.preparation.planning.plan import CT, Plan
-from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import sha256_of, write_json
+from gynbtnet.runtime.json_files import write_json
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
@@ -42,6 +39,7 @@ from gynbtnet.training.settings import (
     TrainingSettings,
     UnlabelledSettings,
 )
+from gynbtnet.training.starting_weights import read_starting_weights
 from gynbtnet.training.trained_parameters import freeze_untrained, scale_heads
 
 _LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
@@ -170,9 +168,9 @@ def finetune(
         out: run folder; an interrupted run in it is resumed, a finished one stays unchanged.
         training_ids: cases to train on; prepared cases in neither list are not used.
         validation_ids: cases that select the best weights; if empty, the lowest training loss selects them.
-        start: run folder of an earlier stage, whose last weights are transferred, or a weights file of STU-Net. From
-            stage 1 the encoder is transferred, from a segmentation stage or STU-Net everything except the heads. None:
-            from scratch.
+        start: run folder of an earlier stage, whose last weights are transferred; or an exported encoder, a weights
+            file of STU-Net, or one of nnU-Net or nnssl with either network. From stage 1 the encoder is transferred,
+            from a segmentation everything except the heads. None: from scratch.
 
     Returns:
         The run folder.
@@ -203,17 +201,14 @@ def finetune(
     training, validation = _make_batches(stage)
     patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
-    start_sha256, weights = _last_weights(start)
-    run = _open(stage, training, validation, {"start": start_sha256})
+    source = read_starting_weights(start) if start is not None else None
+    run = _open(stage, training, validation, {"start": source.sha256 if source else None})
     with _seeded(settings.seed):
         network = build_network(plan, deep_supervision=settings.deep_supervision)
         _initialise(network, settings)
-    if start is not None:
-        source_plan = None if start.is_file() else load_plan(start)
-        parts: Parts = "all_but_heads" if source_plan is None or source_plan.structures else "encoder"
-        source_channels = source_plan.channels if source_plan else None
+    if source is not None:
         report = transfer_weights(
-            weights, network, parts=parts, channels=plan.channels, source_channels=source_channels
+            source.weights, network, parts=source.parts, channels=plan.channels, source_channels=source.channels
         )
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
@@ -345,18 +340,6 @@ def _open(stage: _Stage, training: Batches, validation: Batches | None, source: 
 def _digests(cases: Iterable[PreparedCase]) -> list[str]:
     """Return the digests of cases in the order in which batches are drawn from them."""
     return [case.key for case in cases]
-
-
-def _last_weights(run: Path | None) -> tuple[str | None, dict[str, Tensor]]:
-    """Return SHA-256 and tensors of a run's last weights or of a STU-Net file; None and nothing without a run."""
-    if run is None:
-        return None, {}
-    if run.is_file():
-        return sha256_of(run), read_stu_net(run)
-    path = RunFolder(run).last_weights
-    if not path.is_file():
-        raise BadInput(f"There is no {path}; expected the folder of a training run that has ended.")
-    return sha256_of(path), read_weights(path)
 
 
 @contextmanager

@@ -62,21 +62,21 @@ def test_dates_come_before_folders(export: Path, tmp_path: Path) -> None:
 def test_a_case_without_a_structure_is_kept_with_a_note(
     export: Path, tmp_path: Path, write_export: WriteExport
 ) -> None:
-    write_export(export / "C", "C", {"Blase": "bladder", "Rectum": "rectum"}, seed=5)
+    write_export(export / "C", "C", {"Hohlraum": "bladder", "Rectum": "rectum"}, seed=5)
     cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
     assert cohort.case("patient-003_f1").missing == ("bladder",)
-    assert cohort.case("patient-003_f1").unmapped == ("Blase",)
+    assert cohort.case("patient-003_f1").unmapped == ("Hohlraum",)
     assert "bladder" not in cohort.case("patient-003_f1").volumes_cm3
 
-    (tmp_path / "aliases.yaml").write_text("bladder: [blase]")
+    (tmp_path / "aliases.yaml").write_text("bladder: [hohlraum]")
     names = StructureNames.load(tmp_path / "aliases.yaml")
     again = ingest(export, tmp_path / "cohort", structures=STRUCTURES, names=names).cohort
     assert again.case("patient-003_f1").missing == ()
 
 
 def test_unmapped_names_are_reported_with_the_folder(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
-    write_export(export / "C", "C", {"Blase": "bladder"}, seed=5)
-    with pytest.raises(BadInput, match=r"export/C.*Blase.*alias"):
+    write_export(export / "C", "C", {"Hohlraum": "bladder"}, seed=5)
+    with pytest.raises(BadInput, match=r"export/C.*Hohlraum.*alias"):
         ingest(export, tmp_path / "cohort", structures=STRUCTURES)
     with pytest.raises(BadInput, match="interrupted"):
         Cohort.load(tmp_path / "cohort")
@@ -250,3 +250,9 @@ def test_real_export_equals_the_publishers_masks(data: Path, tmp_path: Path) -> 
         reference, labels = read_volume(folder / "reference_mask.nii.gz"), read_volume(case.labels)
         np.testing.assert_array_equal(labels.array > 0, reference.array > 0)
         assert labels.geometry.offset(reference.geometry) < 0.01
+
+
+def test_a_misspelt_structure_gets_a_proposal(export: Path, tmp_path: Path) -> None:
+    for structures in (("blader",), ("rectum", "blader")):
+        with pytest.raises(BadInput, match=r"Did you mean bladder\?"):
+            ingest(export, tmp_path / "cohort", structures=structures)

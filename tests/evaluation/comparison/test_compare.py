@@ -273,7 +273,7 @@ def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
     moved = [replace(whole[0], patient="p1"), *whole[1:]]
     refused("different truth", {"nnunet": save(moved, tmp_path / "c")})
     lenient = save(whole, tmp_path / "d", ScoringSettings(missing_structure_policy="drop"))
-    refused("scored with the policy worst .*, .* with the policy drop", {"nnunet": lenient})
+    refused("scored with the policy worst.*, .* with the policy drop", {"nnunet": lenient})
     refused("no model unet among", ours="unet")
     refused("can't be compared with itself", ours="nnunet", from_scratch="nnunet")
     with pytest.raises(BadInput, match="1 model is given"):

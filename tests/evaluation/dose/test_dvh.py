@@ -64,7 +64,7 @@ def test_mean_and_extremes_of_a_linear_dose(gradient, spacing, rotated, percent)
     mask[1:5, 2:6, 1:7] = True
     grid = Geometry((30, 30, 30), (3.0, 4.0, 5.0), (-70.0, -60.0, -40.0))
     linear = grid.to_world(np.indices(grid.shape).reshape(3, -1).T) @ gradient + 60
-    dvh = dose_volume_histogram(mask, scan, [Volume(linear.reshape(grid.shape).astype(np.float32), grid)])
+    dvh = dose_volume_histogram(mask, scan, [Volume(linear.reshape(grid.shape).astype(np.float32), grid)], ends="half")
     corners = scan.to_world(np.array(np.meshgrid([0.5, 4.5], [1.5, 5.5], [0.5, 6.5])).reshape(3, -1).T)
     doses = corners @ gradient + 60
     assert dvh.outside_cm3 == 0
@@ -89,7 +89,7 @@ def test_slope_along_one_axis_by_hand(slope, axis, spacing, percent):
     mask[2:10, 3:9, 1:11] = True
     first, last = ((1.5, 9.5), (2.5, 8.5), (0.5, 10.5))[axis]
     dose = np.broadcast_to(np.moveaxis(slope * spacing[axis] * np.arange(12.0)[:, None, None], 0, axis), scan.shape)
-    dvh = dose_volume_histogram(mask, scan, [Volume(np.ascontiguousarray(dose, np.float32), scan)])
+    dvh = dose_volume_histogram(mask, scan, [Volume(np.ascontiguousarray(dose, np.float32), scan)], ends="half")
     exact = slope * spacing[axis] * (last - (last - first) * percent / 100)
     assert float(dose_metric(f"D{percent:.5f}", dvh).dose_gy) == pytest.approx(exact, abs=slope * 0.26 + 1e-4)
     one_sample = 0.51 / (spacing[axis] * (last - first)) * dvh.volume_cm3
@@ -126,9 +126,9 @@ def test_finer_samples_change_little():
     dose = inverse_square(SCAN)
     mask = ball(SCAN, (20.0, 5.0, 3.0), 8)
     coarse, usual, fine = (dose_volume_histogram(mask, SCAN, [dose], finest_mm) for finest_mm in (3.0, 0.5, 0.25))
-    assert coarse.volume_cm3 == pytest.approx(usual.volume_cm3) == pytest.approx(fine.volume_cm3)
+    assert coarse.volume_cm3 == pytest.approx(usual.volume_cm3, rel=0.03) == pytest.approx(fine.volume_cm3, rel=0.03)
     for volume in (0.1, 1.0):
-        assert usual.dose_at(volume) == pytest.approx(fine.dose_at(volume), rel=2e-3)
+        assert usual.dose_at(volume) == pytest.approx(fine.dose_at(volume), rel=5e-3)
     assert abs(coarse.dose_at(0.1) - fine.dose_at(0.1)) > abs(usual.dose_at(0.1) - fine.dose_at(0.1))
 
 
@@ -136,12 +136,12 @@ def test_four_samples_by_hand():
     """Doses 9, 7, 4, 1 Gy of 1 cm³ each: D(V) equals them at 0.5, 1.5, 2.5 and 3.5 cm³."""
     cube = Geometry((1, 1, 4), (10.0, 10.0, 10.0))
     dose = Volume(np.array([[[4, 9, 1, 7]]], np.float32), cube)
-    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], max_sample_mm=10)
+    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], max_sample_mm=10, ends="half")
     np.testing.assert_allclose(dvh.doses_gy, [9, 7, 4, 1])
     np.testing.assert_allclose(dvh.dose_at([0.1, 0.5, 1, 2, 3.5, 4]), [9, 9, 8, 5.5, 1, 1])
     np.testing.assert_allclose(dvh.volume_at([0, 1, 4.5, 9, 9.1]), [4, 4, 2, 1, 0])
     assert dose_metric("D50", dvh).dose_gy == 5.5
-    twice = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose, dose], max_sample_mm=10)
+    twice = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose, dose], max_sample_mm=10, ends="half")
     np.testing.assert_allclose(twice.doses_gy, [18, 14, 8, 2])
 
 
@@ -158,7 +158,7 @@ def test_dose_outside_the_grid_is_unknown():
     """Three of four cubes of 1 cm³ are inside the grid, which ends half a voxel beyond its last centre."""
     cube = Geometry((1, 1, 4), (10.0, 10.0, 10.0))
     dose = Volume(np.array([[[9, 7, 4]]], np.float32), replace(cube, shape=(1, 1, 3)))
-    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], max_sample_mm=10)
+    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [dose], max_sample_mm=10, ends="half")
     assert (dvh.inside_cm3, dvh.outside_cm3) == pytest.approx((3, 1))
     assert dose_metric("D2cc", dvh).note == "lower bound, 25 % outside the dose grid"
     assert dose_metric("D2cc", dvh).dose_gy == 5.5
@@ -205,7 +205,7 @@ def test_histograms_equal_plastimatch(tmp_path):
     command += ["--input-dose", tmp_path / "dose.mha", "--output-csv", tmp_path / "dvh.csv", "--normalization", "vox"]
     subprocess.run([*map(str, command), "--bin-width", "0.25", "--num-bins", "400"], check=True, capture_output=True)
     theirs = np.genfromtxt(tmp_path / "dvh.csv", delimiter=",", skip_header=1)
-    dvh = dose_volume_histogram(mask, geometry, [dose], max_sample_mm=2)
+    dvh = dose_volume_histogram(mask, geometry, [dose], max_sample_mm=2, ends="half")
     voxels = dvh.volume_at(theirs[:, 0] - 0.125) / dvh.sample_cm3
     np.testing.assert_array_equal(np.rint(voxels), theirs[:, 1])
 
@@ -263,6 +263,6 @@ def test_a_bound_is_exact_if_the_dose_falls_outwards():
 def test_a_bound_that_a_hotter_face_could_raise_stays_one():
     cube = Geometry((1, 1, 6), (10.0, 10.0, 10.0))
     rising = Volume(np.array([[[1, 2, 3, 4, 5]]], np.float32), replace(cube, shape=(1, 1, 5)))
-    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [rising], max_sample_mm=10)
+    dvh = dose_volume_histogram(np.ones(cube.shape, bool), cube, [rising], max_sample_mm=10, ends="half")
     assert dvh.face_gy == 5
     assert dose_metric("D2cc", dvh).note == "lower bound, 17 % outside the dose grid"

@@ -10,6 +10,7 @@ import pytest
 
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
+from gynbtnet.evaluation.metrics.tolerances import Tolerances
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
 from gynbtnet.runtime import BadInput
 
@@ -230,3 +231,41 @@ def test_a_scored_structure_without_a_metric_is_refused(scanned, predictions, tm
     table.to_csv(path, index=False)
     with pytest.raises(BadInput, match=r"scores\.csv has no hd95_mm for \w+ of p\d_f\d, although"):
         Evaluation.load(tmp_path / "out")
+
+
+def test_surface_and_tolerances_by_structure(scanned, predicted, tmp_path):
+    """The settings are those of the folder, with the tolerance of each structure in its rows."""
+    settings = ScoringSettings(surface="mesh", tolerances_mm={"bladder": 3.5})
+    evaluation = evaluate(scanned, predicted, tmp_path / "mesh", settings)
+    table = pd.read_csv(tmp_path / "mesh" / "scores.csv").set_index("structure")
+    assert (set(table.loc["bladder", "tolerance_mm"]), set(table.loc["rectum", "tolerance_mm"])) == ({3.5}, {2.0})
+    assert set(table["surface"]) == {"mesh"}
+    loaded = Evaluation.load(tmp_path / "mesh")
+    assert loaded.scores == evaluation.scores
+    assert [loaded.settings.tolerance_of(name) for name in ("bladder", "rectum")] == [3.5, 2.0]
+    voxels = evaluate(scanned, predicted, tmp_path / "voxels", ScoringSettings(tolerances_mm={"bladder": 3.5}))
+    assert {score.dsc for score in voxels.scores} == {score.dsc for score in evaluation.scores}
+    assert voxels.scores[2].asd_mm != evaluation.scores[2].asd_mm
+    page = (tmp_path / "mesh" / "summary.md").read_text(encoding="utf-8")
+    assert "area within 2 mm (in mm: Bladder 3.5) of the other surface" in page
+    assert "surface DSC, tolerance by structure" in page
+
+
+def test_a_folder_without_the_column_of_the_surface_is_read(scanned, predicted, tmp_path):
+    evaluation = evaluate(scanned, predicted, tmp_path / "out")
+    path = tmp_path / "out" / "scores.csv"
+    pd.read_csv(path).drop(columns="surface").to_csv(path, index=False)
+    assert Evaluation.load(tmp_path / "out").settings == evaluation.settings
+
+
+def test_tolerances_of_a_file(tmp_path):
+    assert set(Tolerances.load().tolerances_mm.values()) == {2.0}
+    path = tmp_path / "tolerances.yaml"
+    path.write_text("structures:\n  bladder: {tolerance_mm: 3, source: our clinic}\n")
+    assert Tolerances.load(path).tolerances_mm == {"bladder": 3}
+    for wrong in ("structures:\n  bladder: {tolerance_mm: 3}\n", "bladder: 3\n", "structures: [", "structures: {}\n"):
+        path.write_text(wrong)
+        with pytest.raises(BadInput, match="tolerances"):
+            Tolerances.load(path)
+    with pytest.raises(BadInput, match="cannot be read"):
+        Tolerances.load(tmp_path / "none.yaml")

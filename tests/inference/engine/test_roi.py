@@ -62,7 +62,7 @@ def test_arms_belong_to_the_body_and_cables_do_not() -> None:
 def test_a_scan_without_a_body_is_predicted_completely(bright_model, value: int) -> None:
     empty = Volume(np.full((16, 32, 32), value, np.int16), Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
     grid = target_geometry(empty.geometry, bright_model.plan)
-    region = find_region([empty], bright_model.plan, grid, "whole")
+    region = find_region([empty], ["CT"], grid, "whole", window=bright_model.plan.patch_size)
     assert region.body is None
     assert grid.cropped(region.box) == grid
 
@@ -70,7 +70,8 @@ def test_a_scan_without_a_body_is_predicted_completely(bright_model, value: int)
 def test_a_scan_without_a_ct_is_predicted_completely(bright_model) -> None:
     plan = replace(bright_model.plan, channels=("T2",))
     volume = Volume(np.full((16, 32, 32), -1024, np.int16), Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
-    assert find_region([volume], plan, target_geometry(volume.geometry, plan), "whole").body is None
+    grid = target_geometry(volume.geometry, plan)
+    assert find_region([volume], plan.channels, grid, "whole", window=plan.patch_size).body is None
 
 
 def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monkeypatch) -> None:
@@ -92,7 +93,9 @@ def test_labels_inside_the_body_are_as_without_looking_for_it(bright_model, monk
 def test_windows_are_laid_between_the_ends_of_the_body(bright_model) -> None:
     volume = Volume(trunk(), GRID)
     grid = target_geometry(GRID, bright_model.plan)
-    whole, region = (find_region([volume], bright_model.plan, grid, roi) for roi in ("whole", "body"))
+    whole, region = (
+        find_region([volume], ["CT"], grid, roi, window=bright_model.plan.patch_size) for roi in ("whole", "body")
+    )
     assert whole.body is not None
     assert region.body is not None
     assert grid.cropped(whole.box) == grid
@@ -130,7 +133,7 @@ def test_a_long_scan_is_looked_at_in_the_pelvis_alone(bright_model) -> None:
     array = np.concatenate([case.scan.array, np.repeat(top[None], 100, 0)]).astype(np.float32)
     volume = Volume(array, replace(case.scan.geometry, shape=array.shape))
     grid = target_geometry(volume.geometry, bright_model.plan)
-    region = find_region([volume], bright_model.plan, grid, "pelvis")
+    region = find_region([volume], ["CT"], grid, "pelvis", window=bright_model.plan.patch_size)
     assert region.box[0].start == 0
     assert 240 <= region.box[0].stop * grid.spacing[0] < 400
     settings = PredictionSettings(mirroring=False)

@@ -1,7 +1,7 @@
 """``dataset.json``, which names labels and channels in datasets of nnU-Net and the Medical Segmentation Decathlon."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from gynbtnet.datasets.adapters.labelled_files import Labels, select_structures
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures, ScanContents
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
 
@@ -108,8 +109,11 @@ class LabelledDatasets:
                 raise BadInput(
                     f"{other.path} has other labels or channels than {first.path}; ingest each dataset separately."
                 )
+        if options.structures is not None:
+            labels = _by_requested_names(first.labels, options.structures, options.names, first.path)
+            descriptions = tuple(replace(description, labels=labels) for description in descriptions)
         requested = tuple(first.labels) if options.structures is None else options.structures
-        structures = select_structures(first.labels, requested, str(first.path))
+        structures = select_structures(descriptions[0].labels, requested, str(first.path))
         return cls(descriptions, structures, options.resample_labels)
 
     @property
@@ -159,6 +163,23 @@ class LabelledDatasets:
             has_regions=self.descriptions[0].has_regions,
             named_structures=named_structures,
         )
+
+
+def _by_requested_names(labels: Labels, requested: Sequence[str], names: StructureNames | None, path: Path) -> Labels:
+    """Return labels under the names of the requested structures that they mean; the others keep their names.
+
+    Raises:
+        BadInput: If two labels mean one structure.
+    """
+    names = names or StructureNames.load()
+    renamed: dict[str, Any] = {}
+    for name, number in labels.items():
+        meaning = names.resolve(name, requested) or name
+        structure = meaning if meaning in requested and meaning not in labels else name
+        if structure in renamed:
+            raise BadInput(f"{path} has two labels for {structure}, the second is “{name}”; rename one of them.")
+        renamed[structure] = number
+    return renamed
 
 
 def _parse_label(key: str, value: Any) -> tuple[str, tuple[int, ...]]:

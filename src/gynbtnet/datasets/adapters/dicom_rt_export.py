@@ -26,6 +26,7 @@ from gynbtnet.imaging.dicom.ct_series import read_ct_files
 from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
 from gynbtnet.imaging.dicom.objects import RT_PLAN
 from gynbtnet.imaging.dicom.rt.referenced_images import referenced_frames, referenced_series
+from gynbtnet.imaging.dicom.rt.rtstruct_origin import is_unreviewed_prediction
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rtstruct_reference import RTStructReference, read_reference
 from gynbtnet.imaging.dicom.series import FoundSeries, SeriesSearch, search_series
@@ -33,6 +34,10 @@ from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import failure_reason
+from gynbtnet.runtime.phrases import counted
+
+PREDICTED = "Its contours are predictions of GynBTNet that nobody has approved, not a person's contours."
+"""Note on a case without contours of a person."""
 
 
 def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
@@ -51,7 +56,15 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
         ct = read_ct_files(scan.files, options.repairs)
         segmentation, report = read_rtstruct(scan.contours[0], ct, structures, names)
         notes = (*scan.notes, *ct.notes, *report.notes)
-        return ScanContents(ct.volume, segmentation, report.missing, report.overlaps, report.unmapped, notes)
+        return ScanContents(
+            ct.volume,
+            segmentation,
+            report.missing,
+            report.overlaps,
+            report.unmapped,
+            notes,
+            interpolated=report.interpolated,
+        )
 
     exports, problems = search_each_source(lambda folder: _search(folder, options.rtstruct), sources)
     problems += [problem for export in exports for problem in export.problems]
@@ -182,8 +195,15 @@ def _scan(
     notes: list[str] = []
     candidates = [item for item in structure_sets if not item.on_other_images] or structure_sets
     others = len(structure_sets) - len(candidates)
+    by_person = [item for item in candidates if not is_unreviewed_prediction(item.path)]
+    predicted = len(candidates) - len(by_person)
+    candidates = by_person or candidates
     if others:
         notes.append(f"Left out {others} structure set(s) drawn on other images in the CT's frame of reference.")
+    if by_person and predicted:
+        notes.append(f"Left out {counted(predicted, 'structure set')} that GynBTNet predicted and nobody has approved.")
+    if predicted and not by_person:
+        notes.append(PREDICTED)
     if len(candidates) > 1:
         path = choose_structure_set([item.path for item in candidates], rules)
         notes.append(f"Took one of {len(candidates)} structure sets on its CT by --rtstruct {','.join(rules)}.")
@@ -204,6 +224,7 @@ def _scan(
         applicator=applicator.type,
         applicator_source=applicator.source,
         contour_patient=chosen.reference.patient_id.strip(),
+        automatic=not by_person,
     )
 
 

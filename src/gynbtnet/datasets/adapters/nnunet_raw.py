@@ -3,7 +3,7 @@
 Further channels are ``CASE_0001.nii.gz`` and so on, named in ``dataset.json``. It may also list the files of each case
 under ``dataset``. Each case is a separate patient, unless patient identifiers come from elsewhere. If the folder is a
 cohort of GynBTNet, its manifest defines the patients. Patients of different datasets are different people.
-``imagesTs`` is ignored.
+``imagesTs`` is ignored. Cases keep their ids.
 
 The format is described in nnU-Net's documentation, dataset_format.md.
 """
@@ -41,7 +41,7 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
         prefix = f"{description.folder.name}-" if len(datasets.descriptions) > 1 else ""
         for name, case in _cases(description, known, labelled=bool(structures)):
             if isinstance(case, FoundScan):
-                cases.append(replace(case, patient=f"{prefix}{case.patient}"))
+                cases.append(replace(case, patient=f"{prefix}{case.patient}", case_id=f"{prefix}{name}"))
                 if name in known:
                     cohort_cases[case.files[0]] = known[name]
             else:
@@ -60,7 +60,8 @@ def find(sources: Sequence[Path], options: AdapterOptions) -> FoundScans:
         contents = read_labelled(
             scan, image, datasets.labels, structures, resample_labels=datasets.resample_labels, masks=masks
         )
-        return replace(contents, missing=named_structures(scan).missing)
+        notes = (*scan.notes, *contents.notes)
+        return replace(contents, missing=named_structures(scan).missing, notes=notes)
 
     return datasets.found_scans(
         cases,
@@ -125,6 +126,9 @@ def _scan(name: str, files: _CaseFiles, folder: Path, case: Case | None, *, labe
         applicator=case.applicator if case else None,
         applicator_source=case.source.applicator if case else None,
         position=case.position if case else None,
+        notes=case.notes if case else (),
+        origin=case.source if case else None,
+        automatic=case.source.automatic if case else False,
     )
 
 
@@ -163,4 +167,4 @@ def _listed_files(description: DatasetJson, entry: object) -> _CaseFiles | None:
     return files if len(files.images) == len(description.channels) else None
 
 
-ADAPTER = Adapter("nnunet", "nnU-Net raw dataset", find, takes=("structures", "resample_labels"))
+ADAPTER = Adapter("nnunet", "nnU-Net raw dataset", find, takes=("structures", "names", "resample_labels"))

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from gynbtnet.datasets.adapters import (
+    amos,
+    btcv_cervix,
     ct_colonography,
     decathlon,
     dicom_rt_export,
@@ -13,6 +15,7 @@ from gynbtnet.datasets.adapters import (
     scan_folders,
     tcia_covid,
     totalsegmentator,
+    word,
 )
 from gynbtnet.datasets.adapters.adapter import Adapter
 from gynbtnet.runtime.errors import BadInput
@@ -30,6 +33,9 @@ ADAPTERS: Mapping[str, Adapter] = {
         tcia_covid.ADAPTER,
         nnunet_raw.ADAPTER,
         decathlon.ADAPTER,
+        btcv_cervix.ADAPTER,
+        amos.ADAPTER,
+        word.ADAPTER,
     )
 }
 """Adapters by the name of their layout."""

@@ -36,7 +36,7 @@ _LABEL_NAME = re.compile(r"(^|[^a-z])(seg|segmentations?|labels?|masks?)([^a-z]|
 
 _LABEL_FOLDERS = {"segmentations", "labels", "labelsTr", "labelsTs", "masks"}
 
-_GENERIC_NAMES = {"ct", "image", "imaging", "img", "scan"}
+GENERIC_NAMES = {"ct", "image", "imaging", "img", "scan"}
 """File names that don't identify the patient."""
 
 
@@ -167,7 +167,7 @@ def image_scans(folder: Path, channels: Sequence[str]) -> ImageScans:
 
 def _file_scan(path: Path, stem: str, folder: Path) -> FoundScan:
     return FoundScan(
-        patient=path.parent.name if stem.lower() in _GENERIC_NAMES else stem,
+        patient=path.parent.name if stem.lower() in GENERIC_NAMES else stem,
         time_order=("", "", "", "", *natural_order(path)),
         folder=path.parent,
         files=(path,),

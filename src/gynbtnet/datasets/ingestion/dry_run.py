@@ -63,6 +63,7 @@ def dry_run_found(
     jobs: int = 1,
     resample_channels: bool = False,
     allow_overlap: bool = False,
+    priority: Sequence[str] = (),
 ) -> DryRun:
     """Check the scans that an adapter found as :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found` would.
 
@@ -75,7 +76,14 @@ def dry_run_found(
         raise_first_problem(found_scans.problems)
     check_destination(out, key)
     numbered, key = number_scans(found_scans.scans, key or PatientKey.load(Path(out).absolute() / KEY))
-    reader = ScanReader.create(found_scans, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    reader = ScanReader.create(
+        found_scans,
+        out,
+        key,
+        resample_channels=resample_channels,
+        allow_overlap=allow_overlap,
+        priority=priority,
+    )
     checker = _ScanChecker(reader)
     results = map_scans(checker.check, numbered, name=attrgetter("id"), title="Checking", jobs=jobs)
     copies = _find_copies([scan for scan, result in zip(numbered, results, strict=True) if isinstance(result, Case)])

@@ -1,14 +1,15 @@
 """Scans that an adapter found in a source, before their voxels are read."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from gynbtnet.datasets.case import Source
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
-from gynbtnet.imaging.label_map import Overlap
+from gynbtnet.imaging.label_map import Overlap, paint_label_map
 from gynbtnet.imaging.overlap_losses import OverlapLoss, measure_overlap_losses
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime.errors import BadInput
@@ -37,6 +38,9 @@ class FoundScan:
         applicator_source: source of the applicator type.
         position: DICOM's PatientPosition.
         contour_patient: PatientID of the contours; empty if they have none.
+        case_id: id of the scan in its dataset, which it keeps; None if the id is to be made from patient and fraction.
+        origin: source of the scan before it came into the dataset, if the dataset records it.
+        automatic: GynBTNet predicted the contours and nobody has approved them.
     """
 
     patient: str
@@ -55,6 +59,9 @@ class FoundScan:
     applicator_source: str | None = None
     position: str | None = None
     contour_patient: str = ""
+    automatic: bool = False
+    case_id: str | None = None
+    origin: Source | None = None
 
     @property
     def path(self) -> Path:
@@ -74,6 +81,7 @@ class ScanContents:
         unmapped: ROI names or labels that don't map to a requested structure.
         notes: choices and repairs made while reading, one sentence each.
         channels: further channels, if they are in the same file.
+        interpolated: number of slices between contours that were interpolated, by structure.
     """
 
     image: Volume
@@ -83,11 +91,25 @@ class ScanContents:
     unmapped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     channels: tuple[Volume, ...] = ()
+    interpolated: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     @property
     def losses(self) -> tuple[OverlapLoss, ...]:
         """Volumes that structures lose to others in the label map."""
         return measure_overlap_losses(self.segmentation, self.overlaps) if self.segmentation else ()
+
+    def with_priority(self, priority: Sequence[str]) -> "ScanContents":
+        """Return the contents with another owner of shared voxels in the label map.
+
+        Args:
+            priority: see :func:`~gynbtnet.imaging.label_map.painting_order`.
+        """
+        if not priority or self.segmentation is None or not self.overlaps:
+            return self
+        structures, geometry = self.segmentation.structures, self.segmentation.labels.geometry
+        masks = {structure: self.segmentation.mask(structure) for structure in structures}
+        segmentation, overlaps = paint_label_map(masks, structures, geometry, priority)
+        return replace(self, segmentation=segmentation, overlaps=overlaps)
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,13 @@ from gynbtnet.imaging.files.mask_bits import write_mask_bits
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.roi_matching import is_unusable_note
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.parallel import failure_reason, map_scans
 from gynbtnet.runtime.phrases import counted
 
-_INGESTION_VERSION = 4
+_INGESTION_VERSION = 5
 _RECORDS = "cases"
 
 
@@ -56,6 +57,7 @@ def ingest_found(
     resample_channels: bool = False,
     leave_out_failing: bool = False,
     allow_overlap: bool = False,
+    priority: Sequence[str] = (),
 ) -> Ingestion:
     """Write every scan as a case, and then the manifest.
 
@@ -76,6 +78,8 @@ def ingest_found(
         leave_out_failing: make a cohort of the scans that can be read, and list the others in the report.
         allow_overlap: take a scan even if a structure loses more than
             :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in the label map.
+        priority: structures that get shared voxels in the label map, see
+            :func:`~gynbtnet.imaging.label_map.painting_order`.
 
     Raises:
         BadInput: If ``out`` contains something else, or no scan can be taken. Also if no case has one of the
@@ -90,7 +94,14 @@ def ingest_found(
     (out / MANIFEST).unlink(missing_ok=True)
     numbered, key = number_scans(found_scans.scans, key)
     key.save()
-    reader = ScanReader.create(found_scans, out, key, resample_channels=resample_channels, allow_overlap=allow_overlap)
+    reader = ScanReader.create(
+        found_scans,
+        out,
+        key,
+        resample_channels=resample_channels,
+        allow_overlap=allow_overlap,
+        priority=priority,
+    )
     results = map_scans(_CaseWriter(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
     cases, problems = select_cases(found_scans, numbered, results, out, leave_out_failing=leave_out_failing)
     _remove_others(out, {case.id for case in cases})
@@ -191,6 +202,7 @@ class _CaseWriter:
                 reader.resample_channels,
             ),
             *(scan.applicator, scan.applicator_source, scan.position, scan.notes, reader.allow_overlap),
+            *reader.priority,
         )
         record_path = reader.out / _RECORDS / f"{numbered.id}.json"
         if record_path.is_file():
@@ -242,6 +254,7 @@ def _check_structures(cases: Sequence[Case], structures: tuple[str, ...], out: P
         reasons = sorted({note for case in cases for note in case.notes if is_unusable_note(note)})
         raise BadInput(
             f"None of {counted(len(cases), 'case')} for {out} has {', '.join(absent)}. "
+            f"{StructureNames.load().did_you_mean(absent)}"
             f"{''.join(f'{reason} ' for reason in reasons[:_MAX_REASONS])}Names that don't map to a requested "
             f"structure: {', '.join(names) or 'none'}. Map one in an alias file, or leave the structure out."
         )

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from gynbtnet.datasets.cohort import SAFE_ID
 from gynbtnet.datasets.ingestion.found_scans import FoundScan
 from gynbtnet.datasets.patient_key import PatientKey
 
@@ -20,7 +21,7 @@ class NumberedScan:
 def number_scans(scans: Sequence[FoundScan], key: PatientKey) -> tuple[list[NumberedScan], PatientKey]:
     """Assign study IDs, case ids and fractions.
 
-    Image files keep their names unless the key is stored separately.
+    Image files keep their names, and cases of a dataset their ids, unless the key is stored separately.
 
     Args:
         scans: scans with the patient identifiers of the source.
@@ -43,7 +44,13 @@ def number_scans(scans: Sequence[FoundScan], key: PatientKey) -> tuple[list[Numb
             name += "-2"
         used.add(name.lower())
         numbered += _number_fractions(name, sorted(by_patient[patient], key=lambda scan: scan.time_order))
+    if not key.separate and all(_is_file_name(scan.scan.case_id) for scan in numbered):
+        numbered = [replace(scan, id=scan.scan.case_id or scan.id) for scan in numbered]
     return numbered, key
+
+
+def _is_file_name(case_id: str | None) -> bool:
+    return case_id is not None and SAFE_ID.fullmatch(case_id) is not None
 
 
 def _number_fractions(name: str, scans: Sequence[FoundScan]) -> Iterator[NumberedScan]:

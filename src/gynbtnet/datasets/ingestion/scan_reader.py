@@ -47,7 +47,8 @@ class ScanReader:
         found_scans: description of the source by its adapter, without its scans.
         out: folder of the cohort.
         record_source: store the origin of each case.
-        resample_channels, allow_overlap: see :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found`.
+        resample_channels, allow_overlap, priority: see
+            :func:`~gynbtnet.datasets.ingestion.ingest_found.ingest_found`.
     """
 
     found_scans: FoundScans
@@ -55,14 +56,33 @@ class ScanReader:
     record_source: bool
     resample_channels: bool
     allow_overlap: bool
+    priority: tuple[str, ...]
 
     @classmethod
     def create(
-        cls, found_scans: FoundScans, out: Path, key: PatientKey, *, resample_channels: bool, allow_overlap: bool
+        cls,
+        found_scans: FoundScans,
+        out: Path,
+        key: PatientKey,
+        *,
+        resample_channels: bool,
+        allow_overlap: bool,
+        priority: Sequence[str],
     ) -> "ScanReader":
-        """Return the reader of a source, small enough to be sent to every process with every scan."""
+        """Return the reader of a source, small enough to be sent to every process with every scan.
+
+        Raises:
+            BadInput: If ``priority`` names a structure that the cohort won't have, or one twice.
+        """
+        unknown = next((name for name in priority if name not in found_scans.structures), None)
+        if unknown is not None or len(set(priority)) < len(priority):
+            raise BadInput(
+                f"The priority is {', '.join(priority)}; expected some of the structures "
+                f"{', '.join(found_scans.structures)}, each once."
+            )
         description = replace(found_scans, scans=(), problems=())
-        return cls(description, Path(out).absolute(), not key.separate, resample_channels, allow_overlap)
+        out, priority = Path(out).absolute(), tuple(priority)
+        return cls(description, out, not key.separate, resample_channels, allow_overlap, priority)
 
     def read(self, numbered: NumberedScan, digests: Mapping[str, str]) -> ReadCase | Problem:
         """Return the case with its voxels, or the reason why there is none.
@@ -73,7 +93,7 @@ class ScanReader:
         """
         scan = numbered.scan
         try:
-            contents = self.found_scans.read(scan)
+            contents = self.found_scans.read(scan).with_priority(self.priority)
             channels, notes = self._channels(contents, scan)
             losses = contents.losses
             if not self.allow_overlap and not self.found_scans.has_regions:
@@ -116,14 +136,16 @@ class ScanReader:
         scan, segmentation = numbered.scan, contents.segmentation
         masks = segmentation.own if isinstance(segmentation, OverlappingSegmentation) else None
         images = [_compact(volume) for volume in channels]
-        source = Source(scan.folder, scan.series_uid, scan.rtstruct, digests) if self.record_source else Source()
+        source = _source(scan, digests) if self.record_source else Source()
         case = Case(
             patient=scan.patient,
             fraction=numbered.fraction,
             id=numbered.id,
             images=tuple(self.out / "imagesTr" / f"{numbered.id}_{i:04d}.nii.gz" for i in range(len(images))),
             labels=self.out / "labelsTr" / f"{numbered.id}.nii.gz" if segmentation else None,
-            source=replace(source, synthetic=scan.synthetic, applicator=scan.applicator_source),
+            source=replace(
+                source, synthetic=scan.synthetic, applicator=scan.applicator_source, automatic=scan.automatic
+            ),
             geometry=contents.image.geometry,
             volumes_cm3=_volumes_cm3(segmentation, contents.missing) if segmentation else {},
             missing=contents.missing,
@@ -136,8 +158,16 @@ class ScanReader:
             applicator=scan.applicator,
             position=scan.position,
             sha256=_voxel_digest(images),
+            interpolated=dict(contents.interpolated),
         )
         return ReadCase(case, tuple(images), segmentation)
+
+
+def _source(scan: FoundScan, digests: Mapping[str, str]) -> Source:
+    """Return the source of a scan: the one that its dataset records, or the files that were ingested."""
+    if scan.origin is not None:
+        return replace(scan.origin, sha256={**scan.origin.sha256, **digests})
+    return Source(scan.folder, scan.series_uid, scan.rtstruct, digests)
 
 
 def _volumes_cm3(segmentation: Segmentation, missing: tuple[str, ...]) -> dict[str, float]:

@@ -3,9 +3,10 @@
 Without a rule none is selected: the program can't know which one is right. Rules are words or patterns, applied one
 after the other until one structure set is left:
 
-- ``newest``: the latest StructureSetDate and StructureSetTime; sets without a date are older than all others;
+- ``latest``: the latest StructureSetDate and StructureSetTime; sets without a date are older than all others;
 - ``approved``: those with the ApprovalStatus APPROVED;
-- anything else is a pattern for the file name or the StructureSetLabel, such as ``*final*``, in any case.
+- ``label=PATTERN`` compares the StructureSetLabel, as in ``label=*final*``, in any case;
+- anything else is a pattern for the file name or the StructureSetLabel.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_header
 from gynbtnet.runtime.errors import BadInput
 
-NEWEST, APPROVED = "newest", "approved"
+LATEST, APPROVED, LABEL = "latest", "approved", "label="
 _MAX_LABEL_LENGTH = 16  # characters of a StructureSetLabel, value representation SH
 
 
@@ -63,8 +64,8 @@ def choose_structure_set(rtstructs: Sequence[Path], rules: Sequence[str]) -> Pat
         reason = f"and --rtstruct {','.join(rules)} leaves {len(candidates)} of them. Expected one: use another rule."
     else:
         reason = (
-            "and it is not known which one to use. Choose with --rtstruct newest, approved, or a pattern of file name "
-            "or label, or remove the others from the folder."
+            "and it is not known which one to use. Choose with --rtstruct latest, approved, label=PATTERN, or a "
+            "pattern of file name or label, or remove the others from the folder."
         )
     raise AmbiguousContours(f"{listed} are {'both ' if len(sets) == 2 else ''}drawn on one CT, {reason}")
 
@@ -73,10 +74,12 @@ def _filtered(sets: Sequence[_StructureSet], rule: str) -> list[_StructureSet]:
     """Return the structure sets that fit a rule."""
     if rule == APPROVED:
         return [item for item in sets if item.approved]
-    if rule == NEWEST:
+    if rule == LATEST:
         latest = max((item.date, item.time) for item in sets)
         return [item for item in sets if (item.date, item.time) == latest]
     pattern = rule.casefold()
+    if pattern.startswith(LABEL):
+        return [item for item in sets if fnmatchcase(item.label.casefold(), pattern.removeprefix(LABEL))]
     return [
         item for item in sets if any(fnmatchcase(name.casefold(), pattern) for name in (item.path.name, item.label))
     ]

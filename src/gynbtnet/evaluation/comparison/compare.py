@@ -10,7 +10,6 @@ from gynbtnet.evaluation.comparison.folder import check_comparison_folder, write
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
-from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
@@ -140,8 +139,8 @@ def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[st
     for name, evaluation in others:
         if evaluation.settings != evaluation_of_first.settings:
             raise BadInput(
-                f"{folders[first]} was scored with {_describe(evaluation_of_first.settings)}, {folders[name]} with "
-                f"{_describe(evaluation.settings)}; evaluate both models with the same settings."
+                f"{folders[first]} was scored with {evaluation_of_first.settings}, {folders[name]} with "
+                f"{evaluation.settings}; evaluate both models with the same settings."
             )
         scores = {(score.case, score.structure): score for score in evaluation.scores}
         unmatched = sorted(expected.keys() ^ scores.keys())
@@ -160,10 +159,6 @@ def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[st
                 f"{folders[first]} and {folders[name]} have different truth for {structure} of {case} and "
                 f"{len(differing) - 1} more; evaluate both models on one cohort."
             )
-
-
-def _describe(settings: ScoringSettings) -> str:
-    return f"the policy {settings.missing_structure_policy} and a tolerance of {settings.tolerance_mm:g} mm"
 
 
 def _has_same_truth(score: Score, other: Score) -> bool:

@@ -4,7 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from gynbtnet.evaluation.dose.score import DoseScore, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
 from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
+from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
@@ -48,6 +49,12 @@ DOSE_FILES = (
     ),
     *(f"bland_altman_{metric.lower()}{end}" for metric in AGREEMENT_METRICS for end in (".csv", "_limits.csv", ".png")),
 )
+
+ENDS: Mapping[Ends, str] = {
+    "none": "on the first and last slice",
+    "half": "half a slice beyond the first and last slice",
+}
+"""Conventions for the ends of structures, for people."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +102,7 @@ def evaluate_dose(
     ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
-        cohort: cases with manual contours.
+        cohort: cases with contours. Those that GynBTNet predicted and nobody has approved count as automatic.
         out: folder of the tables.
         predictions: folder with automatic contours, as :func:`gynbtnet.evaluation.metrics.evaluation.evaluate` takes
             it.
@@ -119,11 +126,11 @@ def evaluate_dose(
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
     files = find_doses(cohort.cases, doses)
     deliveries = plan_deliveries(cohort.cases, files, settings)
-    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names)
+    work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names, settings.ends)
     results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
     scores = tuple(score for case_scores, _ in results for score in case_scores)
     curves = pd.concat([table for _, table in results if len(table)])
-    predicted = predictions is not None
+    predicted = predictions is not None or any(case.source.automatic for case in cohort.cases)
     courses = course_doses(scores, external or {}, aims, settings, names, predicted=predicted)
     summary = summarise_dose(scores, predicted=predicted)
     with atomic_write(out) as folder:
@@ -168,6 +175,7 @@ def _printed_settings(
         ("fractions per plan", str(settings.fractions_per_plan or "those of the RTPLAN, otherwise 1")),
         ("dose of a plan", settings.dose_is or "one fraction"),
         ("fractions of a course", str(settings.course_fractions or "not known")),
+        ("ends of structures", ENDS[settings.ends]),
         ("external beam", courses or "not known"),
         ("aims and limits", aims.name),
     )
@@ -179,13 +187,17 @@ def _evaluate_case(
     deliveries: Mapping[str, Delivery],
     predictions: Path | None,
     names: StructureNames,
+    ends: Ends,
     case: Case,
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     manual = read_truth(case, structures)
     automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
+    if case.source.automatic:  # the cohort's contours are no manual ones
+        automatic = automatic or manual
+        case = replace(case, missing=tuple(structures))
     paths = files[case.id].paths
     doses = read_dose(paths) if paths else ()
-    return score_dose(case, doses, manual, automatic, names, deliveries[case.id])
+    return score_dose(case, doses, manual, automatic, names, deliveries[case.id], ends)
 
 
 def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:

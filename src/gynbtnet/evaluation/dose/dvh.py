@@ -1,16 +1,16 @@
 """Dose-volume histogram of a structure, and the dose to its hottest part.
 
-The structure is divided into samples of equal volume, no longer than ``MAX_SAMPLE_MM`` along any axis. The dose is
-interpolated linearly between the centres of the dose grid's voxels. Thick slices and coarse dose grids therefore cost
-little accuracy, even if the dose falls steeply. The volume is exactly that of the structure's voxels.
+The structure is divided into samples of equal volume, no longer than ``MAX_SAMPLE_MM`` along any axis. Between slices
+it has the shapes of :mod:`gynbtnet.imaging.contours.subslices`. The dose is interpolated linearly between the centres
+of the dose grid's voxels. Thick slices and coarse dose grids therefore cost little accuracy.
 
 D(V) is the minimum dose to the hottest volume V (ICRU report 89): samples are sorted from hot to cold; sample i (from
 1) is assigned the volume (i − ½)·v, with v the volume of a sample; between samples D is linear. For a dose that changes
 linearly along one axis of a cuboid, the error is at most the change over half a sample.
 
 Outside the dose grid the dose is unknown. Samples there count as colder than all others: D(V) is then a lower bound,
-and it is undefined if V includes such samples. The dose of brachytherapy falls outwards. The
-bound is therefore exact if the structure has no higher dose at the faces of the grid.
+and it is undefined if V includes such samples. The dose of brachytherapy falls outwards.
+The bound is therefore exact if the structure has no higher dose at the faces of the grid.
 """
 
 import math
@@ -19,14 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
+from gynbtnet.evaluation.dose.dose_planes import DosePlanes
+from gynbtnet.imaging.contours.subslices import Ends, count_subslices, subslices
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.mask_measures import bounding_box
 from gynbtnet.imaging.volume import Volume
 
 MAX_SAMPLE_MM = 0.5
 """Longest side of a sample in mm."""
-_SAMPLES_PER_CHUNK = 2**20  # bounds the memory
 _ROUNDING = 1e-6  # relative for volumes; in voxels for positions
 
 
@@ -85,7 +86,11 @@ class DoseVolumeHistogram:
 
 
 def dose_volume_histogram(
-    mask: npt.NDArray[np.bool_], geometry: Geometry, doses: Sequence[Volume], max_sample_mm: float = MAX_SAMPLE_MM
+    mask: npt.NDArray[np.bool_],
+    geometry: Geometry,
+    doses: Sequence[Volume],
+    max_sample_mm: float = MAX_SAMPLE_MM,
+    ends: Ends = "none",
 ) -> DoseVolumeHistogram:
     """Compute the dose-volume histogram of a structure.
 
@@ -95,38 +100,21 @@ def dose_volume_histogram(
         doses: dose grids in Gy in the same world coordinates, which are summed; a sample outside one of them counts as
             outside.
         max_sample_mm: longest side of a sample in mm.
+        ends: convention for the end slices, see :mod:`gynbtnet.imaging.contours.subslices`.
 
     Returns:
         The doses of all samples.
     """
-    n_parts = tuple(math.ceil(length / max_sample_mm - _ROUNDING) for length in geometry.spacing)
-    offsets = (np.indices(n_parts).reshape(3, -1).T + 0.5) / n_parts - 0.5
-    voxels = np.argwhere(mask)
-    step = max(1, _SAMPLES_PER_CHUNK // len(offsets))
-    chunks = [_sample_doses(voxels[i : i + step], offsets, geometry, doses) for i in range(0, len(voxels), step)]
-    doses_gy = np.sort(np.concatenate([chunk for chunk, _ in chunks] or [np.zeros(0, np.float32)]))[::-1]
-    sample_cm3 = geometry.voxel_volume / len(offsets) / 1000
-    outside_cm3 = (len(voxels) * len(offsets) - len(doses_gy)) * sample_cm3
-    return DoseVolumeHistogram(doses_gy, sample_cm3, outside_cm3, max((face for _, face in chunks), default=0.0))
-
-
-def _sample_doses(
-    voxels: npt.NDArray[np.intp], offsets: npt.NDArray[np.float64], geometry: Geometry, doses: Sequence[Volume]
-) -> tuple[npt.NDArray[np.float32], float]:
-    """Return the dose of the samples at ``offsets`` in ``voxels`` (n, 3), and its maximum next to the grids' faces.
-
-    Doses are summed over the grids, and samples outside one of them are left out. Next to a face means between it and
-    the centre of the second voxel.
-    """
-    index = (voxels[:, None] + offsets).reshape(-1, 3)
-    total = np.zeros(len(index), np.float32)
-    inside, inner = np.ones(len(index), bool), np.ones(len(index), bool)
-    for dose in doses:
-        start, *ends = dose.geometry.to_index(geometry.to_world(np.vstack([np.zeros(3), np.eye(3)])))
-        dose_index = index @ (np.asarray(ends) - start) + start
-        last = np.asarray(dose.geometry.shape) - 0.5
-        inside &= ((dose_index >= -0.5 - _ROUNDING) & (dose_index <= last + _ROUNDING)).all(axis=1)
-        inner &= ((dose_index >= 1) & (dose_index <= last - 1.5)).all(axis=1)
-        total += ndimage.map_coordinates(dose.array, dose_index.T, np.float32, order=1, mode="nearest")
-    at_face = total[inside & ~inner]
-    return total[inside], float(at_face.max(initial=0))
+    per_slice = count_subslices(geometry.spacing[0], max_sample_mm, ends)
+    rows, columns = (math.ceil(length / max_sample_mm - _ROUNDING) for length in geometry.spacing[1:])
+    sample_cm3 = geometry.voxel_volume / (per_slice * rows * columns) / 1000
+    box = bounding_box(mask)
+    if box is None:
+        return DoseVolumeHistogram(np.zeros(0, np.float32), sample_cm3, 0.0)
+    corner = (box[1].start - 1, box[2].start - 1)  # the margin of a voxel
+    planes = subslices(np.pad(mask[box], ((0, 0), (1, 1), (1, 1))), geometry.spacing, per_slice, ends)
+    dose_planes = DosePlanes(geometry, doses, (rows, columns))
+    found = [dose_planes.at(box[0].start + position, shape, corner) for position, shape in planes]
+    doses_gy = np.sort(np.concatenate([plane.doses_gy for plane in found]))[::-1]
+    outside_cm3 = sum(plane.n_outside for plane in found) * sample_cm3
+    return DoseVolumeHistogram(doses_gy, sample_cm3, outside_cm3, max(plane.face_gy for plane in found))

@@ -11,6 +11,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.deliveries import ONCE, Delivery
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
 from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names, is_bound
+from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 
@@ -37,6 +38,8 @@ class DoseScore:
         automatic_note: restriction of the automatic value; otherwise empty.
         fractions: number of times that this dose was delivered.
         planned_fractions: number of fractions that the RTPLAN prescribes; 0 if it is unknown.
+        interpolated_slices: number of slices of the cohort's contours that were interpolated, since the structure is
+            drawn on every second to fourth slice.
     """
 
     case: str
@@ -51,6 +54,7 @@ class DoseScore:
     automatic_note: str = ""
     fractions: int = 1
     planned_fractions: int = 0
+    interpolated_slices: int = 0
 
     @property
     def manual_is_bound(self) -> bool:
@@ -70,6 +74,7 @@ def score_dose(
     automatic: Segmentation | None,
     names: StructureNames,
     delivery: Delivery = ONCE,
+    ends: Ends = "none",
 ) -> tuple[list[DoseScore], pd.DataFrame]:
     """Compute every dose-volume metric of every structure of ``manual``.
 
@@ -80,6 +85,7 @@ def score_dose(
         automatic: predicted contours on the same grid; None if there are none.
         names: table that identifies targets.
         delivery: number of fractions, and the number by which the doses are divided.
+        ends: convention for the end slices, see :mod:`gynbtnet.imaging.contours.subslices`.
 
     Returns:
         The metrics, and the histograms as a table with ``CURVE_COLUMNS``.
@@ -91,7 +97,7 @@ def score_dose(
         contours = {MANUAL: manual, AUTOMATIC: automatic}
         is_unknown = structure in case.missing
         histograms = {
-            source: dose_volume_histogram(segmentation.mask(structure), segmentation.labels.geometry, doses)
+            source: dose_volume_histogram(segmentation.mask(structure), segmentation.labels.geometry, doses, ends=ends)
             for source, segmentation in contours.items()
             if segmentation is not None and doses and not (source == MANUAL and is_unknown)
         }
@@ -134,6 +140,7 @@ def _score(
         difference_gy=math.nan if bounded else automatic.dose_gy - manual.dose_gy,
         manual_note=manual.note,
         automatic_note=automatic.note if is_predicted else "",
+        interpolated_slices=case.interpolated.get(structure, 0),
     )
 
 

@@ -11,6 +11,7 @@ from gynbtnet.evaluation.dose.metrics import NO_DOSE, is_bound
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import AUTOMATIC, MANUAL, DoseScore
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.phrases import counted
 
 DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
@@ -37,7 +38,8 @@ def summarise_dose(scores: Sequence[DoseScore], *, predicted: bool) -> pd.DataFr
 
     Args:
         scores: scores of all cases.
-        predicted: whether there are automatic contours; otherwise the summary has only the manual columns.
+        predicted: whether there are automatic contours; otherwise the summary has only the manual columns. If no case
+            has manual contours, the means are over the cases in which the automatic ones have the metric.
 
     Returns:
         A table with these columns:
@@ -51,11 +53,12 @@ def summarise_dose(scores: Sequence[DoseScore], *, predicted: bool) -> pd.DataFr
     """
     table = dose_table(scores, DoseScore)
     columns = _DOSE_COLUMNS if predicted else {"manual": "manual_gy"}
+    present = [column for column in columns.values() if table[column].notna().any()]
     rows = []
     for (structure, metric), group in table.groupby(["structure", "metric"], sort=False):
         with_dose = group[group["manual_note"] != NO_DOSE.note]
         bounded = with_dose["manual_note"].map(is_bound) | (with_dose["automatic_note"].map(is_bound) & predicted)
-        evaluable = with_dose[~bounded].dropna(subset=list(columns.values()))
+        evaluable = with_dose[~bounded].dropna(subset=present or list(columns.values()))
         row: dict[str, Any] = {"structure": structure, "metric": metric}
         for name, column in columns.items():
             row[f"{name}_mean"], row[f"{name}_sd"] = evaluable[column].mean(), evaluable[column].std()
@@ -100,6 +103,10 @@ def score_cells(scores: Sequence[DoseScore], *, predicted: bool) -> Cells:
         if not predicted or score.manual_note == score.automatic_note:
             notes = {"": score.manual_note}
         note = "; ".join(f"{source} {note}".strip() for source, note in notes.items() if note)
+        if score.interpolated_slices:
+            note = "; ".join(
+                filter(None, (note, f"manual: {counted(score.interpolated_slices, 'slice')} interpolated"))
+            )
         rows.append([score.case, names.display_name(score.structure), score.metric, *doses, note])
     return ["case", "structure", "metric", *(f"{name} (Gy)" for name in columns), "note"], rows
 

@@ -35,9 +35,10 @@ from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 Result = TypeVar("Result")
 _BASE_GB = 0.3
 _BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks, surfaces and one distance map
+_SETTING_COLUMNS = ("missing_structure_policy", "tolerance_mm", "surface")
 _FORMER_COLUMNS = {"policy": "missing_structure_policy", "missed": "missing_in"}  # of scores.csv, by their former name
 EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
-REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "strata.csv")
+REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv", "strata.csv")
 """Files that :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds; the last one is the former
 name of the second."""
 
@@ -75,23 +76,22 @@ class Evaluation:
         try:
             with path.open(newline="") as file:
                 rows = [_with_current_columns(row) for row in csv.DictReader(file)]
-            settings_values = {tuple(row.pop(name) for name in ScoringSettings.model_fields) for row in rows}
-            scores = tuple(_SCORE.validate_python(_with_nan(row)) for row in rows)
-            settings = [
-                ScoringSettings.model_validate(dict(zip(ScoringSettings.model_fields, values, strict=True)))
-                for values in settings_values
-            ]
+            settings = _settings_of(rows)
+            scores = tuple(
+                _SCORE.validate_python(_with_nan({k: v for k, v in row.items() if k not in _SETTING_COLUMNS}))
+                for row in rows
+            )
         except (ValidationError, KeyError, UnicodeDecodeError, csv.Error) as error:
             raise BadInput(
                 f"{path} is damaged, edited or of an older version; run `gynbtnet evaluate` again."
             ) from error
-        if len(settings) != 1:
+        if settings is None:
             raise BadInput(
                 f"{path} has no scores, or scores of several missing-structure policies or tolerances; run "
                 "`gynbtnet evaluate` again."
             )
-        _check_complete(scores, settings[0], path)
-        return cls(scores, settings[0])
+        _check_complete(scores, settings, path)
+        return cls(scores, settings)
 
 
 def evaluate(
@@ -113,7 +113,7 @@ def evaluate(
         cohort: cases with reference contours.
         predictions: folder as :func:`gynbtnet.predict` or ``gynbtnet predict`` writes it.
         out: folder of the tables.
-        settings: policy for missing structures and tolerance of the surface DSC.
+        settings: policy for missing structures, kind of surface, and tolerances of the surface DSC.
         jobs: number of cases evaluated at once, each in a separate process.
         memory_gb: memory limit of all processes together, see
             :func:`gynbtnet.runtime.parallel.limit_jobs_to_memory`.
@@ -230,7 +230,22 @@ def read_prediction(case: Case, predictions: Path, structures: Sequence[str]) ->
     Raises:
         BadInput: If a file is missing or damaged, or the model that wrote it does not have one of ``structures``.
     """
-    folder = prediction_folder(case, predictions)
+    return read_prediction_folder(prediction_folder(case, predictions), structures)
+
+
+def read_prediction_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
+    """Read the contours in the folder of one prediction.
+
+    Args:
+        folder: folder with ``labels.nii.gz``, or with ``masks`` if structures overlap.
+        structures: see :func:`read_prediction`.
+
+    Returns:
+        The predicted structures, with the labels of the file.
+
+    Raises:
+        BadInput: See :func:`read_prediction`.
+    """
     labels, masks = folder / "labels.nii.gz", folder / "masks"
     if not (labels.is_file() or masks.is_dir()):
         raise BadInput(f"There is no prediction {labels}; expected one for each case: run `gynbtnet predict` first.")
@@ -260,6 +275,21 @@ class _Manifest:
 
 
 _SCORE = TypeAdapter(Score)
+
+
+def _settings_of(rows: Sequence[Mapping[str, str]]) -> ScoringSettings | None:
+    """Return the settings of the rows of ``scores.csv``; None if there are no rows, or rows of several settings."""
+    tolerances = {row["structure"]: row["tolerance_mm"] for row in rows}
+    common = {(row["missing_structure_policy"], row.get("surface", "voxels")) for row in rows}
+    if len(common) != 1 or any(row["tolerance_mm"] != tolerances[row["structure"]] for row in rows):
+        return None
+    policy, surface = common.pop()
+    values: dict[str, object] = {"missing_structure_policy": policy, "surface": surface}
+    if len(set(tolerances.values())) == 1:
+        values["tolerance_mm"] = next(iter(tolerances.values()))
+    else:
+        values["tolerances_mm"] = tolerances
+    return ScoringSettings.model_validate(values)
 
 
 def _with_current_columns(row: Mapping[str, str]) -> dict[str, str]:
@@ -299,7 +329,9 @@ def _write(evaluation: Evaluation, out: Path) -> None:
     with atomic_write(out) as folder:
         folder.mkdir()
         scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in EVALUATION_FILES)
-        score_table(evaluation.scores).assign(**evaluation.settings.model_dump()).to_csv(scores_csv, index=False)
+        scores = score_table(evaluation.scores)
+        settings = pd.DataFrame([evaluation.settings.columns_of(structure) for structure in scores["structure"]])
+        pd.concat([scores, settings], axis=1).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
         summary_md.write_text(f"{markdown_table(summary)}\n{scoring_note(evaluation.settings)}\n", encoding="utf-8")

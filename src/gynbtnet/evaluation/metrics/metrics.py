@@ -22,6 +22,7 @@ from typing import Literal
 
 from gynbtnet.evaluation.metrics.added_path_length import added_path_length
 from gynbtnet.evaluation.metrics.centroid import centroid_shift, worst_shift
+from gynbtnet.evaluation.metrics.mesh_distance import mesh_distances, worst_mesh_distance
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.metrics.surface_distance import grid_diagonal, surface_distances, worst_distance
 from gynbtnet.imaging.geometry import Geometry
@@ -101,7 +102,7 @@ def score_case(
         case: id of the case.
         patient: study ID of the patient.
         unknown: structures that the case's source does not contour.
-        settings: policy for missing structures and tolerance of the surface DSC.
+        settings: policy for missing structures, kind of surface, and tolerances of the surface DSC.
 
     Returns:
         One score per structure.
@@ -131,7 +132,9 @@ def score_case(
         truth_cm3, predicted_cm3 = (
             float(mask.sum()) * geometry.voxel_volume / 1000 for mask in (truth_mask, predicted_mask)
         )
-        metrics = _metrics(truth_mask, predicted_mask, missing_in, box, geometry, settings)
+        metrics = _metrics(
+            truth_mask, predicted_mask, missing_in, box, geometry, settings, settings.tolerance_of(structure)
+        )
         scores.append(
             Score(
                 case=case,
@@ -196,18 +199,25 @@ _NOT_SCORED = _Metrics(*[math.nan] * len(fields(_Metrics)))
 
 
 def _metrics(
-    truth: Mask, prediction: Mask, missing_in: MissingIn, box: Box, geometry: Geometry, settings: ScoringSettings
+    truth: Mask,
+    prediction: Mask,
+    missing_in: MissingIn,
+    box: Box,
+    geometry: Geometry,
+    settings: ScoringSettings,
+    tolerance_mm: float,
 ) -> _Metrics:
     """Return the metrics of two masks in a box of the grid."""
     policy = settings.missing_structure_policy
     if missing_in in ("both", "unknown") or (missing_in != "none" and policy == "drop"):
         return _NOT_SCORED
     if missing_in == "none":
-        distances = surface_distances(truth, prediction, geometry.spacing)
+        measure = mesh_distances if settings.surface == "mesh" else surface_distances
+        distances = measure(truth, prediction, geometry.spacing)
         exact, tolerant = (added_path_length(prediction, truth, geometry.spacing, voxels) for voxels in (0, 1))
         return _Metrics(
             dsc=dice(truth, prediction),
-            surface_dsc=distances.surface_dsc(settings.tolerance_mm),
+            surface_dsc=distances.surface_dsc(tolerance_mm),
             hd95=distances.hd95,
             asd=distances.asd,
             hausdorff=distances.hausdorff,
@@ -222,7 +232,8 @@ def _metrics(
         worst = shift = grid_diagonal(geometry.spacing, geometry.shape)
     else:
         lower = tuple(side.start for side in box)
-        worst = worst_distance(present, geometry.spacing, lower, geometry.shape)
+        farthest = worst_mesh_distance if settings.surface == "mesh" else worst_distance
+        worst = farthest(present, geometry.spacing, lower, geometry.shape)
         shift = worst_shift(present, geometry.spacing, lower, geometry.shape)
     whole = added_path_length(present & False, present, geometry.spacing).total_mm
     return _Metrics(

@@ -55,6 +55,20 @@ _POLICY_SENTENCES = {
 }
 
 
+_SURFACE_SENTENCES = {
+    "voxels": "Surface DSC is the share of both surfaces' voxels within {} of the other surface.",
+    "mesh": "Surfaces are meshes between voxel centres, weighted by area. Surface DSC is the share of both surfaces' "
+    "area within {} of the other surface.",
+}
+
+
+def _tolerances(settings: ScoringSettings) -> str:
+    """Return the tolerances for people."""
+    names = StructureNames.load()
+    special = ", ".join(f"{names.display_name(name)} {value:g}" for name, value in settings.tolerances_mm.items())
+    return f"{settings.tolerance_mm:g} mm" + (f" (in mm: {special})" if special else "")
+
+
 def scoring_note(settings: ScoringSettings) -> str:
     """Return the text below every table: definitions of the metrics and scores of missing structures."""
     return (
@@ -62,12 +76,12 @@ def scoring_note(settings: ScoringSettings) -> str:
         "(the larger of the two directed 95th percentiles), "
         "ASD (pooled over both surfaces), Hausdorff distance and centroid shift. The "
         "volume difference is prediction minus truth; 0 is best. The added path length is the length of the truth's "
-        "contours that the prediction lacks, in slices; lower is better. Surface DSC is the share of both surfaces' "
-        f"voxels within {settings.tolerance_mm:g} mm of the other surface. Missed: in the truth, not predicted. False: "
-        f"predicted, not in the truth. {_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in neither, not "
-        "scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; not scored. "
-        "Fractions of one patient are not independent: the number of patients, not of cases, determines how certain "
-        "the means are."
+        "contours that the prediction lacks, in slices; lower is better. "
+        f"{_SURFACE_SENTENCES[settings.surface].format(_tolerances(settings))} Missed: in the truth, not predicted. "
+        f"False: predicted, not in the truth. {_POLICY_SENTENCES[settings.missing_structure_policy]} Absent: in "
+        "neither, not scored. Unknown: not contoured in the case's source, so that the prediction cannot be judged; "
+        "not scored. Fractions of one patient are not independent: the number of patients, not of cases, determines "
+        "how certain the means are."
     )
 
 
@@ -95,7 +109,7 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
         - ``cases`` and ``patients`` that were scored.
         - ``absent`` (in neither) and ``unknown`` (not contoured in the source), not scored.
         - ``<metric>_mean``, ``_sd`` (sample SD, NaN for one case), ``_median``, ``_q1`` and ``_q3`` of each metric.
-        - ``missing_structure_policy`` and ``tolerance_mm``.
+        - ``missing_structure_policy``, ``tolerance_mm`` (of the structure) and ``surface``.
     """
     settings = settings or ScoringSettings()
     table = score_table(scores)
@@ -118,7 +132,10 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
     }
     overall |= {name: summary[name].sum() for name in COUNTS}
     summary = pd.concat([summary, pd.DataFrame([overall])], ignore_index=True)
-    return summary.assign(**settings.model_dump())
+    settings_rows = pd.DataFrame([settings.columns_of(str(structure)) for structure in summary["structure"]])
+    if settings.tolerances_mm:  # the mean over structures has no single tolerance
+        settings_rows.loc[settings_rows.index[-1], "tolerance_mm"] = float("nan")
+    return pd.concat([summary, settings_rows], axis=1)
 
 
 def describe_values(values: pd.Series) -> dict[str, float]:
@@ -133,7 +150,9 @@ def printed_summary(summary: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     After the structure and the counts there is a column per metric, with ``mean ± SD; median [quartiles]``.
     """
     names = StructureNames.load()
-    labels = METRICS | {"surface_dsc": f"surface DSC, {summary['tolerance_mm'].iloc[0]:g} mm"}
+    tolerances = summary["tolerance_mm"].unique()
+    tolerance = f"{tolerances[0]:g} mm" if len(tolerances) == 1 else "tolerance by structure"
+    labels = METRICS | {"surface_dsc": f"surface DSC, {tolerance}"}
     rows = [
         [
             names.display_name(str(row["structure"])),

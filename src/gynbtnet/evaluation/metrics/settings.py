@@ -5,9 +5,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.runtime.settings import Settings
 
 DoseKind = Literal["total", "fraction"]
+SurfaceKind = Literal["voxels", "mesh"]
 MissingStructurePolicy = Literal["worst", "diagonal", "drop"]
 
 
@@ -19,7 +21,29 @@ class ScoringSettings(Settings):
     the case allows. "diagonal": DSC 0 and the diagonal of the scan. "drop": excluded from the means, which then look
     better than the contours are."""
     tolerance_mm: float = Field(2.0, gt=0, le=100)
-    """Tolerance of the surface DSC: a surface voxel within this distance of the other surface agrees with it."""
+    """Tolerance of the surface DSC in mm: a part of a surface within this distance of the other surface agrees."""
+    tolerances_mm: Mapping[str, Annotated[float, Field(gt=0, le=100)]] = {}
+    """Tolerances in mm of structures with another one, by structure."""
+    surface: SurfaceKind = "voxels"
+    """Surface of a mask. "voxels": its boundary voxels, each counted once (MONAI). "mesh": triangles between voxel
+    centres, weighted by area (DeepMind's surface-distance)."""
+
+    def tolerance_of(self, structure: str) -> float:
+        """Return the tolerance of a structure in mm."""
+        return self.tolerances_mm.get(structure, self.tolerance_mm)
+
+    def columns_of(self, structure: str) -> dict[str, object]:
+        """Return the settings of a structure, as columns of a table."""
+        return {
+            "missing_structure_policy": self.missing_structure_policy,
+            "tolerance_mm": self.tolerance_of(structure),
+            "surface": self.surface,
+        }
+
+    def __str__(self) -> str:
+        tolerances = ", ".join(f"{value:g} mm for {structure}" for structure, value in self.tolerances_mm.items())
+        tolerance = f"tolerances of {tolerances}" if tolerances else f"a tolerance of {self.tolerance_mm:g} mm"
+        return f"the policy {self.missing_structure_policy}, surfaces of {self.surface} and {tolerance}"
 
 
 class DoseSettings(Settings):
@@ -39,6 +63,10 @@ class DoseSettings(Settings):
     fractions is then refused."""
     course_fractions: int | None = Field(None, ge=1, le=60)
     """Number of brachytherapy fractions of a complete course; a patient with fewer is not judged. None: unknown."""
+
+    ends: Ends = "none"
+    """End of a structure in volumes and doses: on its first and last slice ("none"), as in the planning systems that we
+    compared, or "half" a slice beyond them."""
 
     def alpha_beta_of(self, structure: str, *, target: bool) -> float:
         """Return α/β of a structure in Gy; ``target`` is True for a GTV, CTV or PTV."""

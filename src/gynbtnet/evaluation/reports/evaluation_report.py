@@ -23,9 +23,18 @@ def review_command(predictions: Path, cohort: Cohort) -> str:
 
 
 def report_evaluation(
-    cohort: Cohort, predictions: Path, evaluation: Evaluation, out: Path, names: StructureNames | None = None
+    cohort: Cohort,
+    predictions: Path,
+    evaluation: Evaluation,
+    out: Path,
+    names: StructureNames | None = None,
+    *,
+    review_share: float = 0.2,
 ) -> Path:
-    """Write ``report.html``, ``subgroups.csv``, ``consistency.csv`` and, if there are flags, ``flags.csv``.
+    """Write ``report.html`` and the tables that it shows.
+
+    These are ``subgroups.csv``, ``consistency.csv``, ``flags.csv`` if the predictions have flags, and ``triage.csv`` if
+    they have a predicted DSC.
 
     Args:
         cohort: the cases that were scored.
@@ -33,6 +42,7 @@ def report_evaluation(
         evaluation: the scores.
         out: the folder of the evaluation.
         names: names and colours of the structures; None: the built-in table.
+        review_share: share of the cases to review, for the triage.
 
     Returns:
         The path of the page.
@@ -41,7 +51,7 @@ def report_evaluation(
         BadInput: If a prediction is absent or damaged.
     """
     names = names or StructureNames.load()
-    results = model_results("", cohort, evaluation, predictions, cases_with_metal(cohort))
+    results = model_results("", cohort, evaluation, predictions, cases_with_metal(cohort), review_share)
     results.save(out)
     groups = {"scored": cohort}
     content = ReportContent(

@@ -30,6 +30,7 @@ from gynbtnet.evaluation.reports.html_page import html_page
 from gynbtnet.evaluation.reports.html_slices import HATCH_LEGEND, HATCHES, panels, viewer
 from gynbtnet.evaluation.reports.model_results import ModelResults
 from gynbtnet.evaluation.reports.stage_report import StageReport
+from gynbtnet.evaluation.reports.triage_section import triage_section
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -124,6 +125,8 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
             yield "Fractions of a patient", _fractions(content)
         if any(model.flags for model in content.results):
             yield "Flags and failures", _flags(content)
+        if any(model.triage for model in content.results):
+            yield "Cases to review first", _triage(content)
     if content.unlabelled:
         yield "Predictions without truth", _overlays(content.unlabelled)
     if content.cohort is not None:
@@ -361,6 +364,15 @@ def _flags(content: ReportContent) -> Iterator[str]:
             data=rows,
         )
         yield html.details(f"Every contour that failed or was flagged ({counted(len(rows), 'row')})", table)
+
+
+def _triage(content: ReportContent) -> Iterator[str]:
+    for model in content.results:
+        if model.triage is None:
+            continue
+        if content.has_several_models:
+            yield html.heading(model.name, 3)
+        yield from triage_section(model.triage, content.names, _file("triage", model, content))
 
 
 def _flag_sentences(flags: FlagAccuracy) -> str:

@@ -107,6 +107,7 @@ def _ingest(
         repairs=scans.repairs,
         jobs=jobs,
         allow_overlap=scans.allow_overlap or recipe.expects_overlaps,
+        priority=recipe.priority,
     ).cohort
 
 

@@ -1,7 +1,7 @@
 """Report on the reading of contours."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gynbtnet.imaging.label_map import Overlap
 
@@ -16,6 +16,7 @@ class ContourReport:
         unmapped: names of ROIs that match no requested structure.
         overlaps: overlaps of structures that the label map had to resolve.
         notes: a sentence for each other decision.
+        interpolated: number of interpolated slices of structures that are drawn on every second to fourth slice.
     """
 
     rois: Mapping[str, str]
@@ -23,3 +24,4 @@ class ContourReport:
     unmapped: tuple[str, ...]
     overlaps: tuple[Overlap, ...]
     notes: tuple[str, ...] = ()
+    interpolated: Mapping[str, int] = field(default_factory=dict, hash=False)

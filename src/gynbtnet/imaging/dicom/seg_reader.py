@@ -90,7 +90,7 @@ def read_seg(
         masks[structure] = ct.mask_on_planes(mask)
     segmentation, overlaps = paint_label_map(masks, structures, ct.volume.geometry)
     rois = {structure: labels[i] for structure, i in choice.rois.items()}
-    return segmentation, ContourReport(rois, choice.missing, choice.unmapped, overlaps)
+    return segmentation, ContourReport(rois, choice.missing, choice.unmapped, overlaps, choice.passed_over)
 
 
 def _read(path: Path) -> Dataset:

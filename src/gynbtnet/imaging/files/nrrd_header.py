@@ -54,13 +54,38 @@ def read_nrrd_header(path: Path) -> ImageHeader:
         BadInput: If it is not a NRRD file with attached voxels, contradicts itself, gives no position in the patient,
             or is not a scan.
     """
-    fields, length = _fields(path)
-    if any(name in fields for name in _DETACHED):
-        raise BadInput(f"{path} keeps its voxels in another file; expected one file with both: convert it.")
+    fields, length = read_nrrd_fields(path)
+    return _header(path, fields, length, _sizes(path, fields), channels=1)
+
+
+def read_layers_header(path: Path) -> ImageHeader:
+    """Read the header of a ``.nrrd`` file whose first axis, if it has four, is a list of layers.
+
+    The layers are the header's channels, but the layers of a voxel are stored next to each other.
+
+    Raises:
+        BadInput: As :func:`read_nrrd_header`.
+    """
+    fields, length = read_nrrd_fields(path)
+    sizes = _sizes(path, fields)
+    if len(sizes) == 4 and fields.get("kinds", "").lower().split()[:1] == ["list"] and sizes[0] > 0:
+        return _header(path, fields, length, sizes[1:], channels=sizes[0])
+    return _header(path, fields, length, sizes, channels=1)
+
+
+def _sizes(path: Path, fields: dict[str, str]) -> tuple[int, ...]:
+    """Return the number of values along each axis, the fastest first."""
     sizes = tuple(map(int, number_field(path, fields, "sizes", whole=True)))
     dimensions = number_field(path, fields, "dimension", 1, whole=True)[0]
     if dimensions != len(sizes):
         raise unreadable(path, f"its header gives {dimensions:g} dimensions and {len(sizes)} sizes")
+    return sizes
+
+
+def _header(path: Path, fields: dict[str, str], length: int, sizes: tuple[int, ...], channels: int) -> ImageHeader:
+    """Return the header of a grid of ``sizes`` (x, y, z) with ``channels`` values per voxel."""
+    if any(name in fields for name in _DETACHED):
+        raise BadInput(f"{path} keeps its voxels in another file; expected one file with both: convert it.")
     check_dimensions(path, sizes)
     types = {name: kind for kind, names in _KINDS.items() for name in names}
     kind = types.get(" ".join(fields.get("type", "").lower().split()))
@@ -76,14 +101,14 @@ def read_nrrd_header(path: Path) -> ImageHeader:
     return ImageHeader(
         path=path,
         geometry=grid_geometry(path, sizes[::-1], spacing[::-1], origin, cosines),
-        channels=1,
+        channels=channels,
         kind=np.dtype(order + kind),
-        data=_data(path, fields, encoding, length, np.dtype(kind).itemsize * prod(sizes)),
+        data=_data(path, fields, encoding, length, np.dtype(kind).itemsize * channels * prod(sizes)),
         description=" ".join(fields.get(name, "") for name in ("content", "itk_filenotes", "comment")),
     )
 
 
-def _fields(path: Path) -> tuple[dict[str, str], int]:
+def read_nrrd_fields(path: Path) -> tuple[dict[str, str], int]:
     """Return fields and key/value pairs by lower-case name, and the header's length in bytes."""
     with path.open("rb") as stream:
         content = stream.read(HEADER_BYTES)

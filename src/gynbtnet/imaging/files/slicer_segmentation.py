@@ -5,20 +5,30 @@ layer. The header has name, colour, layer and label of each segment.
 """
 
 import gzip
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gynbtnet.imaging.files.image_header import unreadable
+from gynbtnet.imaging.files.nrrd_header import read_layers_header, read_nrrd_fields
 from gynbtnet.imaging.geometry import Geometry
+from gynbtnet.imaging.label_map import paint_masks
+from gynbtnet.imaging.plausible_grid import check_grid
+from gynbtnet.imaging.printed_names import as_one_line
+from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, StructureMasks
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, label_type
 from gynbtnet.runtime.array_types import Box
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.available_memory import check_memory
+from gynbtnet.runtime.errors import BadInput
 
 _LEVEL = 4  # of gzip: label maps are hardly smaller at higher levels
 _TYPES = {1: "uint8", 2: "uint16"}
+SLICER_SUFFIX = ".seg.nrrd"
 
 
 def write_slicer_segmentation(
@@ -46,6 +56,73 @@ def write_slicer_segmentation(
         with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=_LEVEL, mtime=0, filename="") as stream:
             for plane in voxels if count > 1 else voxels[..., 0]:
                 stream.write(np.ascontiguousarray(plane, plane.dtype.newbyteorder("<")).tobytes())
+
+
+def has_segments(path: Path) -> bool:
+    """Return whether a file is a segmentation of 3D Slicer: by its name, and with segments in its header.
+
+    Raises:
+        BadInput: If the file has the name, but isn't a NRRD file.
+    """
+    return path.name.endswith(SLICER_SUFFIX) and path.is_file() and "segment0_id" in read_nrrd_fields(path)[0]
+
+
+def read_slicer_segmentation(path: Path, names: StructureNames) -> Segmentation:
+    """Read a segmentation that 3D Slicer 4.11 or later wrote, or :func:`write_slicer_segmentation`.
+
+    A segment is the structure that its name, or otherwise its ID, is known as; others keep their name.
+
+    Args:
+        path: ``*.seg.nrrd`` file.
+        names: names of structures.
+
+    Returns:
+        The structures on the grid of the file, in its order; they may overlap.
+
+    Raises:
+        BadInput: If the file is damaged, has no segments or more than masks can be kept, or two have the same name.
+    """
+    fields, header = read_nrrd_fields(path)[0], read_layers_header(path)
+    problem = header.data.problem(header.size)
+    if problem:
+        raise unreadable(path, problem)
+    check_grid(header.geometry, str(path))
+    if header.kind.kind not in "iu":
+        raise unreadable(path, f"its labels have the type {header.kind}")
+    check_memory(header.size, f"{path}", "export fewer segments")
+    voxels = np.empty((*header.geometry.shape, header.channels), header.kind)
+    problem = header.data.read_into(voxels)
+    if problem:
+        raise unreadable(path, problem)
+    masks = {
+        structure: voxels[..., layer] == label
+        for structure, (layer, label) in _segments(path, fields, header.channels, names).items()
+    }
+    return paint_masks(StructureMasks.of(masks, header.geometry))
+
+
+def _segments(path: Path, fields: Mapping[str, str], layers: int, names: StructureNames) -> dict[str, tuple[int, int]]:
+    """Return layer and label of each segment, by structure."""
+    numbers = sorted(int(match[1]) for name in fields if (match := re.fullmatch(r"segment(\d{1,5})_id", name)))
+    if not 1 <= len(numbers) <= MOST_STRUCTURES:
+        raise BadInput(f"{path} has {len(numbers)} segments; expected 1 to {MOST_STRUCTURES}.")
+    segments: dict[str, tuple[int, int]] = {}
+    for number in numbers:
+        key = f"segment{number}_"
+        name = fields.get(f"{key}name") or fields[f"{key}id"]
+        place = [fields.get(key + entry, "") for entry in ("layer", "labelvalue")]
+        if not all(re.fullmatch(r"\d{1,9}", value) for value in place) or int(place[0]) >= layers:
+            raise BadInput(
+                f"{path} gives no layer and label for the segment {as_one_line(name)[:64]}; open it in 3D Slicer 4.11 "
+                "or later, and save it again."
+            )
+        structure = names.resolve(name) or names.resolve(fields[f"{key}id"]) or name
+        if structure in segments:
+            raise BadInput(
+                f"{path} has two segments for {as_one_line(structure)[:64]}; rename or delete one of them in 3D Slicer."
+            )
+        segments[structure] = (int(place[0]), int(place[1]))
+    return segments
 
 
 def assign_layers(segmentation: Segmentation) -> dict[str, int]:

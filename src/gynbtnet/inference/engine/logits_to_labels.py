@@ -14,7 +14,9 @@ from gynbtnet.inference.engine.slab_resampling import Tile, resample_slabs
 from gynbtnet.inference.engine.sliding_window import Slab
 
 
-def logits_to_labels(target: Geometry, slabs: Iterable[Slab], source: Geometry) -> npt.NDArray[np.uint8]:
+def logits_to_labels(
+    target: Geometry, slabs: Iterable[Slab], source: Geometry, *, nearest: int | None = None
+) -> npt.NDArray[np.uint8]:
     """Return the label of the highest logit, interpolated linearly, at every voxel of the scan's grid.
 
     If one output is highest in an entire tile, its label is the result, because no other output can be higher between
@@ -24,6 +26,7 @@ def logits_to_labels(target: Geometry, slabs: Iterable[Slab], source: Geometry) 
         target: the scan's grid.
         slabs: logits on ``source``, from :func:`~gynbtnet.inference.engine.sliding_window.sliding_window_logits`.
         source: the network's grid, or the part of it that was predicted.
+        nearest: axis of ``source`` along which the nearest voxel is taken instead of interpolating; None: no axis.
 
     Returns:
         Labels on ``target``, (z, y, x); 0 outside ``source``.
@@ -31,7 +34,7 @@ def logits_to_labels(target: Geometry, slabs: Iterable[Slab], source: Geometry) 
     Raises:
         ValueError: If the axes of the two grids are oblique to each other.
     """
-    labels: npt.NDArray[np.uint8] = resample_slabs(target, slabs, source, _HighestOutput())
+    labels: npt.NDArray[np.uint8] = resample_slabs(target, slabs, source, _HighestOutput(), nearest=nearest)
     return labels
 
 

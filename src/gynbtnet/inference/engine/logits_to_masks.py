@@ -22,6 +22,8 @@ def logits_to_masks(
     source: Geometry,
     structures: Sequence[str],
     nesting: Nesting = NO_NESTING,
+    *,
+    nearest: int | None = None,
 ) -> StructureMasks:
     """Return the structures that cover each voxel of the scan's grid: those with a probability above 0.5.
 
@@ -36,6 +38,7 @@ def logits_to_masks(
         structures: names of the structures.
         nesting: inner and outer structures. The most likely choice that keeps to it is taken, see
             :meth:`~gynbtnet.imaging.nesting.Nesting.most_likely`.
+        nearest: axis of ``source`` along which the nearest voxel is taken instead of interpolating; None: no axis.
 
     Returns:
         Masks on ``target``; empty outside ``source``.
@@ -44,7 +47,7 @@ def logits_to_masks(
         ValueError: If the axes of the two grids are oblique to each other, or there are too many structures.
     """
     names = tuple(structures)
-    bits = resample_slabs(target, slabs, source, _LikelyStructures(names, nesting))
+    bits = resample_slabs(target, slabs, source, _LikelyStructures(names, nesting), nearest=nearest)
     return StructureMasks(Volume(bits, target), names)
 
 

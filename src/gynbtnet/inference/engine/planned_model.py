@@ -96,7 +96,7 @@ class PlannedModel(ABC):
         check_channels(volumes, plan)
         check_prediction_memory(scan_grid, plan, on_cpu=self.device.type == "cpu")
         image, grid = preprocess_volume(volumes, plan)
-        region = find_region(volumes, plan, grid, settings.roi)
+        region = find_region(volumes, plan.channels, grid, settings.roi, window=plan.patch_size)
         axes = [ALL_AXES.index(axis) for axis in tta_axes(settings, plan.mirror_axes, str(self.folder))]
         networks = self.networks(settings)
         sides = mirrored_labels(plan.structures) if plan.sides_swapped else None

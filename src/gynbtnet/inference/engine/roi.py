@@ -14,7 +14,7 @@ from gynbtnet.inference.engine.pelvis_finder import find_pelvis
 from gynbtnet.inference.engine.settings import Roi
 from gynbtnet.preparation.body_mask import find_body
 from gynbtnet.preparation.downsampled_scan import downsample_scan, resample_mask
-from gynbtnet.preparation.planning.plan import CT, Plan
+from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.runtime.array_types import Box, Triple
 
 _LOG = logging.getLogger(__name__)
@@ -33,20 +33,24 @@ class RegionOfInterest:
     body: npt.NDArray[np.bool_] | None
 
 
-def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi) -> RegionOfInterest:
+def find_region(
+    volumes: Sequence[Volume], channels: Sequence[str], grid: Geometry, roi: Roi, *, window: Triple
+) -> RegionOfInterest:
     """Return the part of the scan to predict, from the first CT among its channels.
 
     The box contains the patient, the pelvis or the whole grid, as ``roi`` specifies. It is the whole grid if the scan
     has no CT or no patient is found. If no pelvis is found, the box is that of "body", and a warning is logged.
 
     Args:
-        volumes: one volume per channel of the plan; CT in HU.
-        plan: names of the channels, and size of the network's window.
-        grid: the network's grid, from :func:`~gynbtnet.preparation.preprocess.target_geometry`.
+        volumes: one volume per channel; CT in HU.
+        channels: names of the channels.
+        grid: the network's grid, from :func:`~gynbtnet.preparation.preprocess.target_geometry`; its axes run to the
+            patient's left, posterior and superior.
         roi: part to predict.
+        window: voxels (z, y, x) of the network's window.
     """
     full: Box = tuple(slice(0, n) for n in grid.shape)
-    ct = [volume for name, volume in zip(plan.channels, volumes, strict=True) if name.casefold() == CT]
+    ct = [volume for name, volume in zip(channels, volumes, strict=True) if name.casefold() == CT]
     coarse = downsample_scan(ct[0]) if ct else None
     body = find_body(coarse) if coarse else None
     if coarse is None or body is None:
@@ -60,7 +64,7 @@ def find_region(volumes: Sequence[Volume], plan: Plan, grid: Geometry, roi: Roi)
     if roi == "whole":
         return RegionOfInterest(full, fine)
     needed = bounding_box(fine) if pelvis is None else _pelvis_box(pelvis, coarse.geometry, grid)
-    box = _extended(needed or full, plan.patch_size, grid.shape)
+    box = _extended(needed or full, window, grid.shape)
     return RegionOfInterest(box, fine[box])
 
 

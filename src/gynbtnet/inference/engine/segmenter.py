@@ -25,11 +25,13 @@ class SegmentationResult:
             mirror image) and their mean. NaN if there was one pass, or if the mean has no voxel of the structure.
         tta_signature: forward passes that were averaged, see
             :func:`gynbtnet.inference.engine.mirroring.tta_signature`; empty if the model doesn't expose them.
+        notes: one sentence for each choice of the model that a user should know.
     """
 
     segmentation: Segmentation
     agreement: Mapping[str, float]
     tta_signature: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Segmenter(Protocol):

@@ -44,7 +44,9 @@ class VoxelRule(Protocol):
         """
 
 
-def resample_slabs(target: Geometry, slabs: Iterable[Slab], source: Geometry, rule: VoxelRule) -> Values:
+def resample_slabs(
+    target: Geometry, slabs: Iterable[Slab], source: Geometry, rule: VoxelRule, *, nearest: int | None = None
+) -> Values:
     """Return the value of every voxel of the scan's grid, from linearly interpolated logits.
 
     Memory stays small: only the current slab of logits and one tile of the scan's grid are in memory.
@@ -54,6 +56,7 @@ def resample_slabs(target: Geometry, slabs: Iterable[Slab], source: Geometry, ru
         slabs: logits on ``source``, from :func:`~gynbtnet.inference.engine.sliding_window.sliding_window_logits`.
         source: the network's grid, or the part of it that was predicted.
         rule: rule of the values.
+        nearest: axis of ``source`` along which the nearest voxel is taken instead of interpolating; None: no axis.
 
     Returns:
         Values on ``target``, (z, y, x); 0 outside ``source``.
@@ -64,7 +67,7 @@ def resample_slabs(target: Geometry, slabs: Iterable[Slab], source: Geometry, ru
     reorientation = reorientation_between(target, source)
     grid = reorientation.geometry(target)
     values = np.zeros(grid.shape, rule.dtype)
-    z, y, x = (AxisSampling.along(axis, grid, source) for axis in range(3))
+    z, y, x = (AxisSampling.along(axis, grid, source, nearest=axis == nearest) for axis in range(3))
     done = z.first
     for slab in slabs:
         reached = slab.first + slab.logits.shape[1] - 1
@@ -103,14 +106,16 @@ class AxisSampling:
     share: npt.NDArray[np.float32]
 
     @classmethod
-    def along(cls, axis: int, grid: Geometry, source: Geometry) -> "AxisSampling":
-        """Return the positions of the voxels of ``grid`` between those of ``source`` along an axis."""
+    def along(cls, axis: int, grid: Geometry, source: Geometry, *, nearest: bool = False) -> "AxisSampling":
+        """Return the positions of the voxels of ``grid`` between those of ``source``, or at the nearest, on an axis."""
         n = source.shape[axis]
         origin = source.to_index(grid.to_world((0, 0, 0)))[axis]
         index = origin + np.arange(grid.shape[axis]) * (grid.spacing[axis] / source.spacing[axis])
         inside = np.flatnonzero((index > -0.5 - _SAME) & (index < n - 0.5 + _SAME))
         index = np.clip(index[inside], 0, n - 1)
         index = np.where(np.abs(index - index.round()) < _SAME, index.round(), index)
+        if nearest:
+            index = np.clip(np.floor(index + 0.5 + _SAME), 0, n - 1)
         lower, upper = (rounded(index).astype(np.int64) for rounded in (np.floor, np.ceil))
         return cls(int(inside[0]), int(inside[-1]) + 1, lower, upper, (index - lower).astype(np.float32))
 

@@ -55,17 +55,22 @@ def sliding_window_logits(
     overlap: float = 0.5,
     device: torch.device | str = "cpu",
     body: npt.NDArray[np.bool_] | None = None,
+    padding: float | None = None,
+    centre: Triple | None = None,
 ) -> Iterator[Slab]:
     """Yield the logits of a scan as slabs of finished slices, in ascending z.
 
     Args:
         network: network that is run on each window.
-        image: (channels, z, y, x), float32. An image smaller than the window is padded with its lowest value (air).
+        image: (channels, z, y, x), float32. An image smaller than the window is padded.
         window: voxels (z, y, x).
         overlap: minimum overlap of neighbouring windows, as a share of the window; windows are spread evenly.
         device: device of the network, and of the sums of as many slices as a window has.
         body: mask (z, y, x). Windows without a voxel of it aren't run, and all outputs are 0 outside it. None: the
             whole scan.
+        padding: value around an image that is smaller than the window. None: its lowest value.
+        centre: voxel (z, y, x) of the window with the largest weight. None: the exact centre, which may be between
+            voxels.
 
     Raises:
         BadInput: If a logit is not finite.
@@ -77,10 +82,11 @@ def sliding_window_logits(
     padded = torch.from_numpy(np.ascontiguousarray(image))[None]
     if padded.shape[2:] != tuple(max(sizes) for sizes in zip(window, shape, strict=True)):
         sides = [side for pair in zip(reversed(before), reversed(after), strict=True) for side in pair]
-        padded = pad(padded, sides, value=float(image.min()))
+        padded = pad(padded, sides, value=float(image.min()) if padding is None else padding)
     full = padded.shape[2:]
     starts = [window_starts(n, size, overlap) for n, size in zip(full, window, strict=True)]
-    weights = [importance_weights(*axis).to(device) for axis in zip(full, window, starts, strict=True)]
+    centres = centre or (None, None, None)
+    weights = [importance_weights(*axis).to(device) for axis in zip(full, window, starts, centres, strict=True)]
     nearest = [nearest_window_ranges(*axis) for axis in zip(full, window, starts, strict=True)]
     levels = _windows_to_run(starts, window, body, before)
     sums: Tensor | None = None
@@ -125,13 +131,15 @@ def window_starts(size: int, window: int, overlap: float) -> list[int]:
     return [round(index * (size - window) / (count - 1)) for index in range(count)]
 
 
-def importance_weights(size: int, window: int, starts: Sequence[int]) -> Tensor:
+def importance_weights(size: int, window: int, starts: Sequence[int], centre: int | None = None) -> Tensor:
     """Return the weight of each window at each of its voxels along an axis, (windows, window).
 
-    Weights are a Gaussian around the window's centre, divided by the sum over all windows that contain the voxel. The
-    weights of a voxel add up to 1 along every axis. Therefore their products over all windows also add up to 1.
+    Weights are a Gaussian around the window's centre, or around its voxel ``centre``, divided by the sum over all
+    windows that contain the voxel. The weights of a voxel add up to 1 along every axis. Therefore their products over
+    all windows also add up to 1.
     """
-    gaussian = torch.exp(-0.5 * ((torch.arange(window) - (window - 1) / 2) / (window * _SIGMA)).double() ** 2)
+    middle = (window - 1) / 2 if centre is None else centre
+    gaussian = torch.exp(-0.5 * ((torch.arange(window) - middle) / (window * _SIGMA)).double() ** 2)
     total = torch.zeros(size, dtype=torch.double)
     for start in starts:
         total[start : start + window] += gaussian

@@ -65,6 +65,8 @@ def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False)
         raise BadInput(f"{out} exists already; replace it with --force, or give another name.")
     names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     names = [name for name in names if _PARTS.fullmatch(name) and (weights == "best" or "weights_best" not in name)]
+    if not any(name.endswith(".safetensors") for name in names):
+        raise BadInput(f"{folder} holds no weights of GynBTNet; a folder of nnU-Net is copied as it is.")
     digests = _Digests({name: sha256_of(folder / name) for name in names})
     with atomic_write(out) as partial, zipfile.ZipFile(partial, "w") as archive:
         archive.writestr(_entry(DIGESTS), json.dumps(asdict(digests), indent=1))
@@ -132,6 +134,8 @@ def _extract(archive: zipfile.ZipFile, path: Path, folder: Path) -> None:
         if (name := entry.filename.removeprefix(top)) == DIGESTS or _PARTS.fullmatch(name)
     }
     if not any(name.endswith(".safetensors") for name in parts):
+        if any(entry.filename.endswith(".pth") for entry in entries):
+            raise BadInput(f"{path} contains a model of nnU-Net; extract it and give the folder that has plans.json.")
         content = ", ".join(sorted(entry.filename for entry in entries)[:3]) or "nothing"
         raise BadInput(
             f"{path} contains no model ({content}); expected plans.json, dataset.json and weights_last.safetensors, as "

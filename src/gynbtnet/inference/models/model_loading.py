@@ -1,32 +1,37 @@
-"""The model that a folder or a zip file contains: a single model, or an ensemble."""
+"""The model that a folder or a zip file contains: a single model, an ensemble, or what nnU-Net trained."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.inference.engine.mirroring import tta_axes
 from gynbtnet.inference.engine.planned_model import PlannedModel
+from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.ensemble import Ensemble
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import open_archive
+from gynbtnet.inference.models.nnunet.nnunet_folder_model import NnunetFolderModel
+from gynbtnet.inference.models.nnunet.trained_folder import is_trained_by_nnunet
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.runtime.errors import BadInput
 
 
-def load_model(folder: Path, settings: PredictionSettings | None = None) -> PlannedModel:
-    """Load the model in a run folder, or the ensemble of the run folders ``fold_0``, ``fold_1``, … in it.
+def load_model(folder: Path, settings: PredictionSettings | None = None) -> Segmenter:
+    """Load the model in a run folder, the ensemble of its run folders ``fold_0``, ``fold_1``, …, or nnU-Net's folder.
 
     No code in the files is executed.
 
     Args:
-        folder: run folder, folder of a cross-validation, or a zip file of either.
+        folder: run folder, folder of a cross-validation, or a zip file of either; or a folder that nnU-Net 2 trained,
+            such as ``nnUNetTrainer__nnUNetPlans__3d_fullres``.
         settings: weights, device and number of folds; None: the defaults.
 
     Returns:
-        A :class:`~gynbtnet.inference.models.model.Model` or an
-        :class:`~gynbtnet.inference.models.ensemble.Ensemble`.
+        A :class:`~gynbtnet.inference.models.model.Model`, an
+        :class:`~gynbtnet.inference.models.ensemble.Ensemble`, or a
+        :class:`~gynbtnet.inference.models.nnunet.nnunet_folder_model.NnunetFolderModel`.
 
     Raises:
         BadInput: If the folder contains no model, its files are damaged or don't belong together, or the settings
@@ -40,20 +45,26 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Plan
     settings = settings or PredictionSettings()
     if not folder.exists():
         raise BadInput(
-            f"There is no {folder}; expected a model: a run folder, the folder of a cross-validation, or a zip file of "
-            "either."
+            f"There is no {folder}; expected a model: a run folder, the folder of a cross-validation, a zip file of "
+            "either, or a folder that nnU-Net trained."
         )
+    model: Segmenter
     if folder.is_file():
         with open_archive(folder) as unpacked:
-            return replace(load_model(unpacked, settings), folder=folder)
-    is_ensemble = _fold_folders(folder) and not any(folder.glob("weights_*.safetensors"))
-    model: PlannedModel = (
-        _load_ensemble(folder, settings)
-        if is_ensemble
-        else Model.load(folder, weights=settings.weights, device=settings.device)
-    )
+            model = replace(_load_own(unpacked, settings), folder=folder)
+    elif is_trained_by_nnunet(folder):
+        model = NnunetFolderModel.load(folder, weights=settings.weights, folds=settings.folds, device=settings.device)
+    else:
+        model = _load_own(folder, settings)
     tta_axes(settings, model.mirror_axes, str(folder))
     return model
+
+
+def _load_own(folder: Path, settings: PredictionSettings) -> PlannedModel:
+    """Load a model of our own training from a folder."""
+    if _fold_folders(folder) and not any(folder.glob("weights_*.safetensors")):
+        return _load_ensemble(folder, settings)
+    return Model.load(folder, weights=settings.weights, device=settings.device)
 
 
 def _load_ensemble(folder: Path, settings: PredictionSettings) -> Ensemble:

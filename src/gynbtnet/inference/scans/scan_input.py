@@ -28,6 +28,8 @@ class ScanFiles:
         channels: image files of the channels after the first.
         note: reason why this series was selected among several; None if there was no choice.
         warnings: one sentence for each property of the files that may impair the prediction.
+        name: id of the case, if the scan is one of a cohort; otherwise None.
+        synthetic: the cohort states that no real patient was scanned.
     """
 
     path: Path
@@ -35,6 +37,8 @@ class ScanFiles:
     channels: tuple[Path, ...] = ()
     note: str | None = None
     warnings: tuple[str, ...] = ()
+    name: str | None = None
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def read_scan(
         volumes=(first, *(read_volume(path) for path in files.channels)),
         series=series,
         sha256=sha256_of(*own, *files.channels),
-        synthetic=synthetic,
+        synthetic=synthetic or files.synthetic,
         notes=(*([files.note] if files.note else []), *(series.notes if series else ())),
         warnings=(*files.warnings, *warnings),
     )

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from gynbtnet.datasets.adapters.dicom_scans import damaged_problems
 from gynbtnet.datasets.adapters.scan_folders import image_scans
+from gynbtnet.datasets.cohort import MANIFEST as COHORT_MANIFEST
+from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.patient_key import PatientKey
 from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, assess_completeness
 from gynbtnet.imaging.dicom.rt.referenced_images import referenced_series
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.files.volume_files import SUFFIXES
-from gynbtnet.inference.scans.output_names import output_names
+from gynbtnet.inference.scans.cohort_scans import cohort_scans
+from gynbtnet.inference.scans.output_names import name_scans
 from gynbtnet.inference.scans.scan_input import ScanFiles, locate_scan
 from gynbtnet.runtime.errors import BadInput
 
@@ -24,24 +28,33 @@ class ScanSearch:
     Attributes:
         scans: scans by the names of their predictions, in the order of the inputs.
         failed: path and reason of scans that can't be read.
+        key: key from PatientIDs to the study IDs in the names, to be saved with the predictions.
     """
 
     scans: Mapping[str, ScanFiles]
     failed: tuple[tuple[str, str], ...]
+    key: PatientKey
 
 
 def find_scans(
-    inputs: Sequence[Path], channels: Sequence[str], *, given: Sequence[Path] = (), series_uid: str | None = None
+    inputs: Sequence[Path],
+    channels: Sequence[str],
+    out: Path,
+    *,
+    given: Sequence[Path] = (),
+    series_uid: str | None = None,
 ) -> ScanSearch:
-    """Find every scan in files and folders: image files and DICOM series of any patients, also mixed.
+    """Find every scan in files and folders: image files and DICOM series of any patients, also mixed, and cohorts.
 
     Series of the same patient, study and frame of reference show the same anatomy, so one of them is selected. It is
     the series that a structure set refers to, otherwise the largest axial one. Image files that are named as a label,
-    mask or dose are skipped.
+    mask or dose are skipped. Cases of a cohort are read from the DICOM files that they were ingested from, if these
+    still exist.
 
     Args:
         inputs: files and folders; folders are searched recursively.
         channels: channels of the model.
+        out: folder of the predictions, see :func:`~gynbtnet.inference.scans.output_names.name_scans`.
         given: image files of a single scan's channels after the first.
         series_uid: SeriesInstanceUID of the series to select in a single folder.
 
@@ -56,10 +69,8 @@ def find_scans(
         option = "--channel" if given else "--series"
         raise BadInput(f"{option} is for one scan, but {len(inputs)} inputs are given; predict them one by one.")
     if given or series_uid:
-        files = locate_scan(inputs[0], channels, given=given, series_uid=series_uid)
-        return ScanSearch({next(iter(output_names(inputs))): files}, ())
-    paths: list[Path] = []
-    least: list[int] = []
+        named = name_scans([locate_scan(inputs[0], channels, given=given, series_uid=series_uid)], out)
+        return ScanSearch(named.scans, (), named.key)
     scans: list[ScanFiles] = []
     failed: list[tuple[str, str]] = []
     for root in inputs:
@@ -70,19 +81,19 @@ def find_scans(
                 raise
             contained, problems = [], [(str(root), str(error))]
         failed += problems
-        unique = [root] if len(contained) == 1 else [_unique_path(scan, contained) for scan in contained]
-        paths += unique
-        least += [max(1, len(path.parts) - len(root.parts)) for path in unique]
         scans += contained
     if not scans:
         raise BadInput(failed[0][1])
-    return ScanSearch(dict(zip(output_names(paths, least), scans, strict=True)), tuple(failed))
+    named = name_scans(scans, out)
+    return ScanSearch(named.scans, tuple(failed), named.key)
 
 
 def _scans_below(root: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
     """Return the scans in a file or folder, and path and reason of those that can't be read."""
     if not root.is_dir():
         return [locate_scan(root, channels)], []
+    if (root / COHORT_MANIFEST).is_file():
+        return cohort_scans(Cohort.load(root), channels)
     search = search_series(root)
     completeness = assess_completeness(search)
     failed = [(problem.path, problem.reason) for problem in damaged_problems(search.damaged, completeness)]
@@ -148,10 +159,3 @@ def _referenced_uids(found: Sequence[FoundSeries]) -> tuple[set[str], list[tuple
 
 def _folder(series: FoundSeries) -> Path:
     return Path(os.path.commonpath([path.parent for path in series.files]))
-
-
-def _unique_path(scan: ScanFiles, scans: Sequence[ScanFiles]) -> Path:
-    """Return the path of a scan, with the UID of its series if its folder contains several scans."""
-    if scan.series is None or sum(other.path == scan.path for other in scans) == 1:
-        return scan.path
-    return scan.path.with_name(f"{scan.path.name}_{scan.series.series_uid}")

@@ -1,5 +1,7 @@
 """Mask of a ROI on the grid of its CT."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from gynbtnet.imaging.contours.contour_copies import COPY_DISTANCE, drop_copies
@@ -13,7 +15,22 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 
 
-def roi_mask(placed: PlacedROI, ct: CTSeries) -> tuple[Mask, tuple[str, ...]]:
+@dataclass(frozen=True, eq=False)
+class ROIMask:
+    """Mask of a ROI.
+
+    Attributes:
+        mask: the mask (z, y, x) on the grid of the CT.
+        interpolated: number of slices without a contour that were interpolated.
+        notes: a sentence for each decision.
+    """
+
+    mask: Mask
+    interpolated: int
+    notes: tuple[str, ...]
+
+
+def roi_mask(placed: PlacedROI, ct: CTSeries) -> ROIMask:
     """Rasterise the contours of a ROI.
 
     Args:
@@ -21,7 +38,7 @@ def roi_mask(placed: PlacedROI, ct: CTSeries) -> tuple[Mask, tuple[str, ...]]:
         ct: the CT on which they were drawn.
 
     Returns:
-        Mask (z, y, x) on the grid of the CT, and notes.
+        The mask on the grid of the CT.
 
     Raises:
         BadInput: If the contours enclose no voxel, take too much from each other, or are too sparse.
@@ -42,6 +59,6 @@ def roi_mask(placed: PlacedROI, ct: CTSeries) -> tuple[Mask, tuple[str, ...]]:
             "structure larger than a voxel, whose contours don't cancel each other. Draw it again, or delete the ROI."
         )
     crossing_notes = check_crossing_contours(contours, mask, placed, ct)
-    mask, gap_notes = interpolate_gaps(mask, drawn, placed, ct)
-    notes = (*placed.notes, *placement_notes, *copy_notes, *crossing_notes, *gap_notes)
-    return ct.mask_on_planes(mask), notes
+    filled = interpolate_gaps(mask, drawn, placed, ct)
+    notes = (*placed.notes, *placement_notes, *copy_notes, *crossing_notes, *filled.notes)
+    return ROIMask(ct.mask_on_planes(filled.mask), filled.interpolated, notes)

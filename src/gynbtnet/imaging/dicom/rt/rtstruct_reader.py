@@ -67,13 +67,18 @@ def read_rtstruct(
     placed = {structure: place_contours(rois[i], ct, path) for structure, i in match.rois.items()}
     aligned, alignment_notes = align_with_slices(placed, ct)
     masks: dict[str, Mask] = {}
-    notes = [*match.unusable, *alignment_notes]
+    interpolated: dict[str, int] = {}
+    notes = [*match.passed_over, *match.unusable, *alignment_notes]
     for structure, roi in aligned.items():
-        masks[structure], mask_notes = roi_mask(roi, ct)
-        notes += mask_notes
+        read = roi_mask(roi, ct)
+        masks[structure] = read.mask
+        notes += read.notes
+        if read.interpolated:
+            interpolated[structure] = read.interpolated
     segmentation, overlaps = paint_label_map(masks, structures, ct.volume.geometry)
     roi_names = {structure: roi.roi_name for structure, roi in aligned.items()}
-    return segmentation, ContourReport(roi_names, match.missing, match.unmapped, overlaps, tuple(notes))
+    report = ContourReport(roi_names, match.missing, match.unmapped, overlaps, tuple(notes), interpolated)
+    return segmentation, report
 
 
 def _refuse_shared_numbers(matched: Sequence[int], rois: Sequence[StoredROI], path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Matching of contours to the cases of a cohort: by name, by the scan that they refer to, or by its digest."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gynbtnet.datasets.case import Case
+from gynbtnet.evaluation.contours.contour_files import ContourFiles
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import sha256_of
+
+
+def match_contours(cases: Sequence[Case], found: Sequence[ContourFiles]) -> Mapping[str, ContourFiles]:
+    """Return the contours of each case that has some, by its id.
+
+    Contours belong to a case if they name its SeriesInstanceUID or the SHA-256 of its scan. Otherwise the name of their
+    folder or file must be the id of the case. A name doesn't count if the files name another scan.
+
+    Args:
+        cases: cases of a cohort.
+        found: contours in one folder.
+
+    Returns:
+        Contours by case id; cases without contours are left out.
+
+    Raises:
+        BadInput: If several contours belong to one case.
+    """
+    matched = {}
+    has_digests = any(files.scan_sha256 and not files.series_uids for files in found)
+    for case in cases:
+        by_name = [files for files in found if case.id in files.names and not _names_another_scan(files, case)]
+        by_scan = [files for files in found if case.source.series_uid and case.source.series_uid in files.series_uids]
+        candidates = [files for files in by_name if files in by_scan] or by_scan or by_name
+        if not candidates and has_digests:
+            digests = _digests(case)
+            candidates = [files for files in found if files.scan_sha256 in digests]
+        if len(candidates) > 1:
+            listed = " and ".join(str(files.path) for files in candidates)
+            raise BadInput(
+                f"{listed} are {'both ' if len(candidates) == 2 else ''}contours of the scan {case.id}; expected one: "
+                "put those of each reader or model into a separate folder."
+            )
+        if candidates:
+            matched[case.id] = candidates[0]
+    return matched
+
+
+def no_match(case: Case, folder: Path, found: Sequence[ContourFiles]) -> BadInput:
+    """Return the error that a folder has no contours of a case."""
+    names = ", ".join(sorted({files.names[-1] for files in found})[:5])
+    return BadInput(
+        f"{folder} has no prediction of {case.id}; expected one per case, called by its id or made from its scan. It "
+        f"has {names}{', …' if len(found) > 5 else ''}. Run `gynbtnet predict MODEL COHORT` to make them."
+    )
+
+
+def _names_another_scan(files: ContourFiles, case: Case) -> bool:
+    uid = case.source.series_uid
+    return bool(uid and files.series_uids and uid not in files.series_uids)
+
+
+def _digests(case: Case) -> set[str]:
+    """Return the digests by which a prediction can name the scan of a case: of its source, and of the cohort's file."""
+    return {*case.source.sha256.values(), sha256_of(*case.images)}

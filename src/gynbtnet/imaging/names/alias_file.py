@@ -1,0 +1,49 @@
+"""A clinic's alias file: its own ROI names by structure."""
+
+from pathlib import Path
+
+from gynbtnet.imaging.names.spelling import normalise_name
+from gynbtnet.imaging.printed_names import unicode_composed
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
+
+_EXPECTED = "expected one line per structure, such as “hr_ctv: [CTV MR, HR CTV D1]”"
+
+
+def read_aliases(path: Path) -> dict[str, str]:
+    """Read a clinic's alias file.
+
+    A file that contains only comments has no aliases: nothing in it is confirmed yet.
+
+    Args:
+        path: YAML file that maps each structure to a list of ROI names.
+
+    Returns:
+        Structure by name, as the file has it.
+
+    Raises:
+        BadInput: If the file is absent, is not such a mapping, or gives one name to two structures.
+    """
+    try:
+        table = load_yaml(path)
+    except (OSError, UnicodeDecodeError, PlainDataError) as error:
+        raise BadInput(f"The alias file {path} can't be read as YAML; {_EXPECTED}.") from error
+    if table is None and path.read_text(encoding="utf-8").strip():
+        return {}
+    if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
+        raise BadInput(f"The alias file {path} is not a table of structures; {_EXPECTED}.")
+    aliases: dict[str, str] = {}
+    structures: dict[str, str] = {}
+    for written, names in table.items():
+        structure = unicode_composed(written)
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadInput(f"The alias file {path} does not give “{structure}” a list of names; {_EXPECTED}.")
+        for name in names:
+            other = structures.setdefault(normalise_name(name), structure)
+            if other != structure:
+                raise BadInput(
+                    f"The alias file {path} gives “{name}” to both {other} and {structure}; "
+                    "expected one structure per name: delete it from one of them."
+                )
+            aliases[name] = structure
+    return aliases

@@ -1,0 +1,1 @@
+"""Folders that nnU-Net 2 trained, predicted without nnU-Net."""

@@ -1,0 +1,74 @@
+"""Paths inside the folder of a DICOM node."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+REVIEW = ".review-"
+"""Mark between the version of a prediction and the number of its review."""
+
+_DIGITS = 24  # hexadecimal digits of a key: 96 bits
+
+
+def hashed(uid: str) -> str:
+    """Return the key of a UID for paths, logs and lists, which doesn't reveal the UID.
+
+    Args:
+        uid: a DICOM UID.
+    """
+    return hashlib.sha256(uid.encode()).hexdigest()[:_DIGITS]
+
+
+@dataclass(frozen=True)
+class NodeFolder:
+    """The folder of a node.
+
+    Attributes:
+        folder: the folder.
+    """
+
+    folder: Path
+
+    @property
+    def inbox(self) -> Path:
+        """Received instances, in one folder per series."""
+        return self.folder / "inbox"
+
+    @property
+    def results(self) -> Path:
+        """Predictions, in one folder per series and content."""
+        return self.folder / "results"
+
+    @property
+    def queue(self) -> Path:
+        """Database of the series and their states."""
+        return self.folder / "queue.sqlite"
+
+    @property
+    def audit(self) -> Path:
+        """Audit log, JSON lines."""
+        return self.folder / "logs" / "audit.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Lock of the running node."""
+        return self.folder / ".node.lock"
+
+    def series(self, key: str) -> Path:
+        """Return the folder of the received instances of a series."""
+        return self.inbox / key
+
+    def result(self, key: str, version: str) -> Path:
+        """Return the folder of the prediction of a series with a certain content, or of a review of it."""
+        prediction, _, review = version.partition(REVIEW)
+        folder = self.results / f"{key}-{prediction}"
+        return folder / "review" / review if review else folder
+
+    def reviews(self, key: str, version: str) -> tuple[str, ...]:
+        """Return the versions of all reviews of a prediction."""
+        written = self.result(key, version).glob("review/*/RS.dcm")
+        return tuple(sorted(f"{version}{REVIEW}{path.parent.name}" for path in written))
+
+    def outgoing(self, key: str, version: str) -> Path:
+        """Return the folder of the objects that are sent."""
+        return self.results / f"{key}-{version}.outgoing"

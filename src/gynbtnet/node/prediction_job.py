@@ -1,0 +1,38 @@
+"""Prediction of one series, in the worker's process."""
+
+from functools import lru_cache
+
+from gynbtnet.inference.engine.segmenter import Segmenter
+from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.model_loading import load_model
+from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.scan_prediction import predict_scan
+from gynbtnet.node.jobs import Job
+
+_MODELS_IN_MEMORY = 4
+
+
+def predict_job(job: Job) -> None:
+    """Predict a series and write its folder; the model stays in memory for the next job.
+
+    Args:
+        job: the job.
+
+    Raises:
+        BadInput: If the scan can't be contoured.
+    """
+    settings = _settings(job)
+    model = _load(str(job.model), settings.model_dump_json())
+    predict_scan(model, PredictionRequest.from_path(model, job.scan, job.out, settings=settings))
+
+
+@lru_cache(maxsize=_MODELS_IN_MEMORY)
+def _load(path: str, settings: str) -> Segmenter:
+    from pathlib import Path
+
+    return load_model(Path(path), PredictionSettings.model_validate_json(settings))
+
+
+def _settings(job: Job) -> PredictionSettings:
+    settings = PredictionSettings.model_validate({"outputs": job.outputs, "backend": job.backend})
+    return settings.fast() if job.fast else settings

@@ -1,0 +1,135 @@
+"""The door for DICOMweb STOW-RS (PS3.18 10.5): instances in the body of an HTTP request."""
+
+import hmac
+import re
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gynbtnet.node.configuration import Web
+from gynbtnet.node.inbox import Full, InstanceHeader, Unusable
+
+CALLER = "web"
+
+_MOST_BYTES = 2**30  # of a request
+_OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0xA700, 0xC000
+_BOUNDARY = re.compile(r'boundary="?([^";,\s]+)"?', re.IGNORECASE)
+_JSON = "application/dicom+json"
+
+
+def open_web(
+    settings: Web, store: Callable[[bytes, str], tuple[InstanceHeader, object]], note: Callable[..., None]
+) -> Callable[[], None]:
+    """Serve STOW-RS at ``/studies`` in a thread.
+
+    Args:
+        settings: address, port and token.
+        store: stores an instance durably; called with a DICOM file and :data:`CALLER`.
+        note: writes an event to the audit log.
+
+    Returns:
+        A function that ends the server.
+    """
+    server = uvicorn.Server(
+        uvicorn.Config(
+            stow_application(settings.token, store, note),
+            host=settings.address,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+        )
+    )
+    thread = Thread(target=server.run, daemon=True, name="gynbtnet-web")
+    thread.start()
+
+    def end() -> None:
+        server.should_exit = True
+        thread.join()
+
+    return end
+
+
+def stow_application(
+    token: str, store: Callable[[bytes, str], tuple[InstanceHeader, object]], note: Callable[..., None]
+) -> Starlette:
+    """Return the web application.
+
+    Args:
+        token: bearer token that every request must have.
+        store: as for :func:`open_web`.
+        note: as for :func:`open_web`.
+    """
+
+    async def receive(request: Request) -> Response:
+        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), f"Bearer {token}".encode()):
+            note("rejected", ae=CALLER, reason="the token is missing or wrong")
+            return Response(status_code=401)
+        boundary = _BOUNDARY.search(request.headers.get("content-type", ""))
+        if boundary is None:
+            return Response(status_code=415)
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if len(body) > _MOST_BYTES:
+                return Response(status_code=413)
+        stored, failed = [], []
+        for instance in split_parts(bytes(body), boundary[1].encode()):
+            try:
+                header, _ = store(instance, CALLER)
+                stored.append(_reference(header))
+            except Full:
+                note("refused", ae=CALLER, reason="the disk is nearly full")
+                failed.append(_failure(_OUT_OF_RESOURCES))
+            except Unusable as problem:
+                note("refused", ae=CALLER, reason=str(problem))
+                failed.append(_failure(_NOT_UNDERSTOOD))
+        content: dict[str, Any] = {}
+        if stored:
+            content["00081199"] = {"vr": "SQ", "Value": stored}  # ReferencedSOPSequence
+        if failed:
+            content["00081198"] = {"vr": "SQ", "Value": failed}  # FailedSOPSequence
+        status = 200 if stored and not failed else 202 if stored else 409
+        return JSONResponse(content, status_code=status, media_type=_JSON)
+
+    return Starlette(
+        routes=[Route("/studies", receive, methods=["POST"]), Route("/studies/{study}", receive, methods=["POST"])]
+    )
+
+
+def split_parts(body: bytes, boundary: bytes) -> list[bytes]:
+    """Return the contents of the parts of a multipart body.
+
+    Args:
+        body: the body.
+        boundary: text between the parts.
+
+    Example:
+        >>> split_parts(b"--x\\r\\nContent-Type: application/dicom\\r\\n\\r\\nDATA\\r\\n--x--", b"x")
+        [b'DATA']
+    """
+    parts = (b"\r\n" + body).split(b"\r\n--" + boundary)[1:]
+    contents = []
+    for part in parts:
+        if part.startswith(b"--"):
+            break
+        _, blank, content = part.partition(b"\r\n\r\n")
+        if blank:
+            contents.append(content)
+    return contents
+
+
+def _reference(header: InstanceHeader) -> dict[str, Any]:
+    return {
+        "00081150": {"vr": "UI", "Value": [header.sop_class_uid]},
+        "00081155": {"vr": "UI", "Value": [header.sop_instance_uid]},
+    }
+
+
+def _failure(reason: int) -> dict[str, Any]:
+    return {"00081197": {"vr": "US", "Value": [reason]}}

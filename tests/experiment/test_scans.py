@@ -1,0 +1,55 @@
+"""``run`` takes a clinic's export, an ingested cohort and an nnU-Net raw dataset, with the split of the dataset."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gynbtnet.datasets import Cohort, Split, ingest
+from gynbtnet.experiment.folders import Experiment
+from gynbtnet.experiment.scans import Scans, ingest_scans
+from gynbtnet.imaging import read_volume, write_volume
+from gynbtnet.phantom import write_brachytherapy
+from gynbtnet.recipes import load_recipe
+from gynbtnet.runtime import BadInput
+
+
+def ingested(source: Path, out: Path, **options: object) -> Cohort:
+    recipe = load_recipe("smoke", ["supervised=null", "pretraining=null", "structures=[bladder]"])
+    return ingest_scans(recipe, Scans(source, **options), Experiment(out)).cohort  # type: ignore[arg-type]
+
+
+def test_run_takes_an_export_a_cohort_and_a_dataset(tmp_path: Path) -> None:
+    export = tmp_path / "export"
+    write_brachytherapy(export, patients=4, fractions=1, spacing=(12, 10, 10), matrix=(16, 32, 40))
+    cohort = ingest(export, tmp_path / "cohort", structures=("bladder",)).cohort
+    from_export, from_cohort = ingested(export, tmp_path / "a"), ingested(cohort.folder, tmp_path / "b")
+    assert [case.id for case in from_export.cases] == [case.id for case in from_cohort.cases]
+    assert [case.source.series_uid for case in from_export.cases] == [
+        case.source.series_uid for case in from_cohort.cases
+    ]
+    assert [case.volumes_cm3 for case in from_export.cases] == [case.volumes_cm3 for case in from_cohort.cases]
+    raw = tmp_path / "Dataset001"
+    for number, case in enumerate(cohort.cases):
+        write_volume(read_volume(case.image), raw / "imagesTr" / f"gyn_{number:03d}_0000.nii.gz")
+        write_volume(read_volume(case.labels), raw / "labelsTr" / f"gyn_{number:03d}.nii.gz")
+    description = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "Bladder": 1}, "file_ending": ".nii.gz"}
+    (raw / "dataset.json").write_text(json.dumps(description))
+    names = [f"gyn_{number:03d}" for number in range(4)]
+    folds = [{"train": names[:2], "val": names[2:3]}, {"train": names[1:3], "val": names[:1]}]
+    folds.append({"train": [names[0], names[2]], "val": names[1:2]})
+    (tmp_path / "splits_final.json").write_text(json.dumps(folds))
+    from_dataset = ingested(raw, tmp_path / "c", split=tmp_path / "splits_final.json")
+    assert [case.id for case in from_dataset.cases] == names
+    split = Split.load(Experiment(tmp_path / "c").split)
+    assert (split.test, split.folds) == (("gyn_003",), (("gyn_002",), ("gyn_000",), ("gyn_001",)))
+    with pytest.raises(BadInput, match="was begun with another split"):
+        ingested(raw, tmp_path / "c")
+    folds[0]["train"].append("gyn_003")
+    folds[1]["train"].append("gyn_003")
+    folds[2]["train"].append("gyn_003")
+    (tmp_path / "splits_final.json").write_text(json.dumps([*folds, {"train": names[:3], "val": names[3:]}]))
+    with pytest.raises(BadInput, match="holds out no patient for the test"):
+        ingested(raw, tmp_path / "d", split=tmp_path / "splits_final.json")
+    with pytest.raises(BadInput, match="--rtstruct selects among the RTSTRUCTs of a DICOM export"):
+        ingested(raw, tmp_path / "e", rtstruct=("latest",))
