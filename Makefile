@@ -27,7 +27,7 @@ demo: install
 	    --unlabelled $(DEMO)/phantom/unlabelled --supervised $(DEMO)/phantom/organs --jobs 2
 	$(BIN)/gynbtnet predict $(DEMO)/experiment/runs/task $(DEMO)/phantom/brachytherapy/PHANTOM-001/fraction-1 \
 	    --out $(DEMO)/contours
-	@echo "To look at a contour and correct it: $(BIN)/gynbtnet review $(DEMO)/contours/fraction-1"
+	@echo "To look at a contour and correct it: $(BIN)/gynbtnet review $(DEMO)/contours/patient-001_f1"
 
 lint: install-dev
 	$(BIN)/ruff check .

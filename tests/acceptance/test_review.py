@@ -8,6 +8,7 @@ import pydicom
 import pytest
 
 from gynbtnet.imaging import read_ct_series, read_volume
+from gynbtnet.review import find_predictions
 
 from .test_bad_input import refused, write_contours, write_ct
 
@@ -17,8 +18,8 @@ def prediction(gynbtnet, tmp_path: Path, untrained_model: Path) -> Path:
     """Return the prediction of a DICOM scan by an untrained model."""
     write_ct(tmp_path / "scan" / "CT")
     assert gynbtnet("predict", untrained_model, tmp_path / "scan", "--out", tmp_path / "out").code == 0
-    (folder,) = (tmp_path / "out").iterdir()
-    return folder
+    (item,) = find_predictions(tmp_path / "out")
+    return item.folder
 
 
 def test_measured_edits(gynbtnet, prediction: Path, tmp_path: Path) -> None:

@@ -249,6 +249,17 @@ def test_another_tab_reads_and_names_are_text(
     settled(page)
     square = mask(page, 1)[10, 3:11, 3:11]
     assert square.sum() in (25, 30, 36) and square[2:6, 2:6].all(), "corners are on voxel centres"
+    # A hole in the middle is filled again; a region that is open to the edge of the plane isn't.
+    drawn = mask(page, 1)
+    page.keyboard.press("e")
+    page.evaluate("gynbtnetReview.page.size = 2")
+    drag(page, "axial", [10, 6, 6])
+    assert not mask(page, 1)[10, 6, 6]
+    page.keyboard.press("f")
+    drag(page, "axial", [10, 6, 6])
+    assert np.array_equal(mask(page, 1), drawn)
+    drag(page, "axial", [10, 15, 15])
+    assert np.array_equal(mask(page, 1), drawn) and "open towards the edge" in page.inner_text("#banner")
     page.keyboard.press("Control+s")
     page.wait_for_selector("dialog[open] table")
     assert "Not approved" in page.inner_text("dialog")

@@ -269,5 +269,6 @@ def test_the_worklist_begins_with_what_needs_eyes(make_prediction: Callable[...,
     items = find_predictions(tmp_path / "predictions")
     assert [item.name for item in items] == ["worst", "flagged", "uncertain", "good", "reviewed", "damaged"]
     assert items[0].structures_flagged == 2 and items[-1].problem and items[4].is_written
+    assert items[0].name == "worst" and find_predictions(tmp_path)[0].name == "predictions/worst"
     with pytest.raises(BadInput, match="contains no prediction"):
         find_predictions(tmp_path / "scans")

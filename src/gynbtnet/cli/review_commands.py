@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @command(
-    "gynbtnet review demo/steps/contours/fraction-1 --edited demo/phantom/brachytherapy/PHANTOM-001/fraction-1/RS.dcm "
-    "--out demo/steps/review.json"
+    "gynbtnet review demo/steps/contours/patient-001_f1 "
+    "--edited demo/phantom/brachytherapy/PHANTOM-001/fraction-1/RS.dcm --out demo/steps/review.json"
 )
 def review(
     prediction: Annotated[

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gynbtnet.review.case import ReviewCase, open_case
     from gynbtnet.review.correction import Correction, measure_correction
     from gynbtnet.review.edited_contours import measure_edited
+    from gynbtnet.review.opened_case import open_session
     from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, StructureReview
     from gynbtnet.review.reviewed_files import write_review
     from gynbtnet.review.worklist import WorklistItem, find_predictions
@@ -26,6 +27,7 @@ __all__ = [
     "measure_correction",
     "measure_edited",
     "open_case",
+    "open_session",
     "write_review",
 ]
 
@@ -35,6 +37,7 @@ __getattr__, __dir__ = lazy_names(
         "case": ["ReviewCase", "open_case"],
         "correction": ["Correction", "measure_correction"],
         "edited_contours": ["measure_edited"],
+        "opened_case": ["open_session"],
         "record": ["REVIEW_FILE", "ReviewRecord", "StructureReview"],
         "reviewed_files": ["write_review"],
         "worklist": ["WorklistItem", "find_predictions"],
