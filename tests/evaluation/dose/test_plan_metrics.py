@@ -1,17 +1,17 @@
 """Volume, mean dose, D5cc, V100, V150 and V200 by hand."""
 
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gynbtnet.datasets import Case, Source
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram
 from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metric_cells, plan_metrics
-from gynbtnet.imaging import StructureNames
+from gynbtnet.imaging import Geometry, StructureNames
 
 NAMES = StructureNames.load()
-CASE = SimpleNamespace(id="p1_f1", patient="p1", fraction=1)
+CASE = Case("p1", 1, "p1_f1", (), None, Source(), Geometry((1, 1, 1)))
 
 
 def histogram(doses: list[float], outside: float = 0.0, face: float = 0.0) -> DoseVolumeHistogram:

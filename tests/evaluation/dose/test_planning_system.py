@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import UID
 
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.metrics import dose_metric
@@ -39,7 +40,7 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> CTSeries:
     uid = image.SOPInstanceUID
     for number, height in enumerate(np.arange(min(heights) - 3, max(heights) + 4, 3)):
         image.ImagePositionPatient, image.InstanceNumber = [x, y, f"{height:.4f}"], number
-        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"{uid}.{number}"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"{uid}.{number}")
         image.save_as(folder / f"{number}.dcm")
     return read_ct_series(folder)
 
