@@ -60,7 +60,7 @@ def test_a_question_that_cannot_be_answered(gynbtnet, folder: Path) -> None:
     for options, words in (
         (("--external-beam", "45"), "expected Gy/fractions such as 45/25"),
         (("--aims", folder / "none.yaml"), "cannot be read as YAML"),
-        (("--patient", "nobody"), "Not in the cohort"),
+        (("--patient", "nobody"), "is not in the cohort"),
         (("--doses", folder / "predictions" / "none"), "There is no folder"),
         (("--predictions", folder), "There is no prediction"),
     ):

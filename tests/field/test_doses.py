@@ -8,7 +8,7 @@ import pydicom
 import pytest
 
 from gynbtnet.datasets import ingest
-from gynbtnet.evaluation import evaluate_dose, find_doses, read_dose
+from gynbtnet.evaluation import DoseSettings, evaluate_dose, find_doses, read_dose
 from gynbtnet.imaging import Conversion, Geometry, convert, read_rtdose, resample_dose
 from gynbtnet.runtime import BadInput
 
@@ -26,7 +26,7 @@ def build(kind: str, folder: Path) -> Path:
 def dose_metrics(folder: Path, out: Path) -> dict[tuple[str, str], float]:
     """Return the dose metrics of each structure in Gy."""
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES).cohort
-    evaluate_dose(cohort, out / "dose")
+    evaluate_dose(cohort, out / "dose", settings=DoseSettings(ends="half"))
     table = pd.read_csv(out / "dose" / "dose.csv")
     return dict(zip(zip(table["structure"], table["metric"], strict=True), table["manual_gy"], strict=True))
 
@@ -40,7 +40,7 @@ def refusal(folder: Path, out: Path) -> str:
     """Return the error of a cohort's dose; the conversion must be refused as well."""
     cohort = ingest(folder, out / "cohort", structures=STRUCTURES).cohort
     with pytest.raises(Exception, match=r"RD") as caught:
-        evaluate_dose(cohort, out / "dose")
+        evaluate_dose(cohort, out / "dose", settings=DoseSettings(ends="half"))
     assert type(caught.value).__name__ in ("BadInput", "ScansFailed")
     assert not (out / "dose").exists()
     return str(caught.value)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from gynbtnet.cli import app
 from gynbtnet.datasets import Cohort, ingest, inspect_folder, read_contours
-from gynbtnet.evaluation import evaluate, evaluate_dose, overlap_table
+from gynbtnet.evaluation import DoseSettings, evaluate, evaluate_dose, overlap_table
 from gynbtnet.experiment import Experiment, Scans, run_experiment
 from gynbtnet.imaging import (
     CTSeries,
@@ -104,11 +104,11 @@ def test_masks_and_volumes_are_those_of_the_drawn_curves(cohort: Cohort, tmp_pat
     for name in STRUCTURES:
         assert np.array_equal(contours.mask(name), drawn[name]), name
         assert case.volumes_cm3[name] == pytest.approx(drawn[name].sum() * DEPTH_MM / 1000)
-    evaluate_dose(cohort, tmp_path / "dose")
+    evaluate_dose(cohort, tmp_path / "dose", settings=DoseSettings(ends="half"))
     curves = pd.read_csv(tmp_path / "dose" / "dvh.csv")
     whole = curves[curves["volume_percent"] == 100].set_index("structure")["volume_cm3"]
     for name in whole.index:
-        assert whole[name] == pytest.approx(case.volumes_cm3[name], rel=1e-5)
+        assert whole[name] == pytest.approx(case.volumes_cm3[name], rel=0.01)
 
 
 def test_an_exclusive_cohort_is_refused_with_the_way_out(export: Path, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_the_same_masks_as_a_prediction_have_a_dsc_of_one(cohort: Cohort, tmp_pa
 
 
 def test_d90_is_that_of_an_independent_histogram_of_the_curves(cohort: Cohort, tmp_path: Path) -> None:
-    doses = evaluate_dose(cohort, tmp_path / "dose").scores
+    doses = evaluate_dose(cohort, tmp_path / "dose", settings=DoseSettings(ends="half")).scores
     (d90,) = [score.manual_gy for score in doses if (score.structure, score.metric) == ("hr_ctv", "D90")]
 
     def independent_d90(slices: range) -> float:
@@ -176,7 +176,7 @@ def test_d90_is_that_of_an_independent_histogram_of_the_curves(cohort: Cohort, t
             doses += [dose_gy(inside[:, 0], inside[:, 1], np.array((k + (n - 2) / 5) * DEPTH_MM)) for n in range(5)]
         return float(np.quantile(np.concatenate(doses), 0.1))
 
-    assert d90 == pytest.approx(independent_d90(HR_CTV), rel=0.005)
+    assert d90 == pytest.approx(independent_d90(HR_CTV), rel=0.01)
     lower_half = independent_d90(range(HR_CTV.start, UTERUS.start))
     assert abs(d90 / lower_half - 1) > 0.05  # what a trimmed HR-CTV would have
 

@@ -1,19 +1,17 @@
 """Volume, mean dose, D5cc, V100, V150 and V200 by hand."""
 
 import math
-from types import SimpleNamespace
-from typing import cast
 
 import numpy as np
 import pytest
 
-from gynbtnet.datasets import Case
+from gynbtnet.datasets import Case, Source
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram
 from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metric_cells, plan_metrics
-from gynbtnet.imaging import StructureNames
+from gynbtnet.imaging import Geometry, StructureNames
 
 NAMES = StructureNames.load()
-CASE = SimpleNamespace(id="p1_f1", patient="p1", fraction=1)
+CASE = Case("p1", 1, "p1_f1", (), None, Source(), Geometry((1, 1, 1)))
 
 
 def histogram(doses: list[float], outside: float = 0.0, face: float = 0.0) -> DoseVolumeHistogram:
@@ -22,9 +20,7 @@ def histogram(doses: list[float], outside: float = 0.0, face: float = 0.0) -> Do
 
 
 def metrics(structure: str, manual, automatic=None, prescription=7.0) -> dict[str, PlanMetric]:
-    found = plan_metrics(
-        cast("Case", CASE), structure, manual, automatic, NAMES, prescription, predicted=automatic is not None
-    )
+    found = plan_metrics(CASE, structure, manual, automatic, NAMES, prescription, predicted=automatic is not None)
     return {one.metric: one for one in found}
 
 
