@@ -126,7 +126,7 @@ def test_scores_and_pages_are_those_of_the_masks(experiment: Path, tmp_path: Pat
     worst = compared.worst_slice()
     assert worst.positions_mm == (pytest.approx(z_mm),)
     index = int(wrong.argmax())
-    for kind, segmentation in (("truth", truth), ("model", predicted)):
+    for kind, segmentation in (("reference", truth), ("model", predicted)):
         for name in STRUCTURES:
             drawn = worst.outlines[kind][name] != ("",)
             assert drawn == segmentation.mask(name)[index].any(), f"{kind} {name}"

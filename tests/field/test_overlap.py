@@ -115,7 +115,7 @@ def test_pictures_and_positions_are_those_of_the_drawn_contours(tmp_path: Path) 
     shown = read_compared_case(cohort, case.id, {"model": tmp_path / "predictions"})
     for seen in (shown, shown.cropped()):
         assert [np.count_nonzero(one.mask("uterus")) * 2 / 1000 for one in seen.segmentations.values()] == [72, 60]
-    assert shown.worst_slice("uterus").outlines["truth"]["uterus"] != ("",)
+    assert shown.worst_slice("uterus").outlines["reference"]["uterus"] != ("",)
     view = make_view(read_volume(case.image), truth, truth)
     (axes,) = overlay_figure(view, StructureNames.load(), ["coronal"]).axes
     heights = [np.ptp(np.concatenate([path.vertices for path in one.get_paths()])[:, 1]) for one in axes.collections]

@@ -80,7 +80,12 @@ HATCH_LEGEND = (
 
 @dataclass(frozen=True)
 class StructureStyle:
-    """Name of a structure that people read, and its colour (#rrggbb)."""
+    """Name and colour of a structure.
+
+    Attributes:
+        name: name that people read.
+        colour: colour in pictures, #rrggbb.
+    """
 
     name: str
     colour: str
@@ -222,6 +227,9 @@ def viewer(case: ViewedCase, key: str) -> str:
     Args:
         case: the case.
         key: id of the viewer and prefix of all ids in it, unique in the page.
+
+    Returns:
+        The HTML; the page needs :data:`DEFINITIONS` once.
     """
     lines = {name: number < 2 for number, name in enumerate(case.sources)}
     errors = dict.fromkeys(case.models if case.has_reference else (), False)

@@ -13,6 +13,7 @@ SYNTHETIC = (
     "Synthetic data. No patient was scanned: the results show that the software works, and nothing about patients."
 )
 RESEARCH_USE = "For research use only. Not a medical device; every contour needs review by a qualified person."
+"""Sentence below the title of every page."""
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 """Resources that a browser may load: only those inside the page."""
 
@@ -45,6 +46,9 @@ def html_page(
         summary: HTML of the first screen, above the links to the sections.
         definitions: invisible HTML that the sections refer to.
         is_one_sheet: print in small type without links to the sections, for a page that fits on one sheet.
+
+    Returns:
+        The HTML.
     """
     rendered = [(heading, "".join(parts)) for heading, parts in sections]
     style, script = (

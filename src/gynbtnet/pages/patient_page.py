@@ -95,7 +95,14 @@ class PatientPage:
 
 
 def render_patient_page(page: PatientPage) -> str:
-    """Return the page as HTML; equal content gives equal bytes."""
+    """Return the page as HTML; equal content gives equal bytes.
+
+    Args:
+        page: content of the page.
+
+    Returns:
+        The HTML.
+    """
     return html_page(
         page.title,
         _sections(page),

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,8 @@ import pytest
 from gynbtnet.imaging import Geometry
 from gynbtnet.preparation.planning.fingerprint import Fingerprint, take_fingerprint
 from gynbtnet.preparation.planning.make_plan import make_plan
+from gynbtnet.preparation.planning.plan import SYNTHETIC_NOTE
+from gynbtnet.preparation.planning.plan_files import load_plan, save_plan
 from gynbtnet.preparation.planning.settings import PlanSettings
 from gynbtnet.runtime import BadInput
 
@@ -60,6 +63,17 @@ def test_patch_and_batch_for_a_memory_budget() -> None:
 def test_patch_and_batch_are_the_papers_by_default() -> None:
     plan = make_plan(fingerprint(), PlanSettings())
     assert (plan.patch_size, plan.batch_size, plan.preset, plan.notes) == ((80, 160, 160), 2, "L", ())
+
+
+def test_a_plan_from_synthetic_scans_carries_it(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    plan = make_plan(write_cohort([Geometry((8, 8, 8))]), PlanSettings())
+    assert plan.is_synthetic
+    assert SYNTHETIC_NOTE in plan.notes
+    assert not make_plan(fingerprint(), PlanSettings()).is_synthetic
+    save_plan(plan, tmp_path)
+    assert load_plan(tmp_path).is_synthetic
+    replace(fingerprint(), is_synthetic=True).save(tmp_path)
+    assert Fingerprint.load(tmp_path).is_synthetic
 
 
 def test_more_memory_than_there_is() -> None:

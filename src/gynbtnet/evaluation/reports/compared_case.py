@@ -77,9 +77,13 @@ class ComparedCase:
         Args:
             structure: the only structure to compare; None: all.
         """
-        areas = self._areas(structure)
-        wrong = areas.reference + areas.predicted - 2 * areas.common
-        return self._slice(int(np.argmax(wrong if wrong.any() else areas.reference)), structure)
+        truth = self.segmentations[REFERENCE]
+        wrong = sum(
+            (_wrong_voxels(truth, self.segmentations[model], structure) for model in self.models),
+            np.zeros(len(self.image.array), np.int64),
+        )
+        areas = wrong if wrong.any() else self._areas(structure).reference
+        return self._slice(int(np.argmax(areas)), structure)
 
     def typical_slice(self, structure: str | None = None) -> SliceStack:
         """Return the axial slice whose DSC is nearest to that of the whole case, over all models.
@@ -146,6 +150,15 @@ class _Areas:
     predicted: npt.NDArray[np.int64]
     common: npt.NDArray[np.int64]
     structures: npt.NDArray[np.int64]
+
+
+def _wrong_voxels(truth: Segmentation, model: Segmentation, structure: str | None) -> npt.NDArray[np.int64]:
+    """Count the voxels of each slice in which reference and prediction differ in a structure, or in any of them."""
+    differ: Mask = np.zeros(truth.labels.array.shape, bool)
+    for name in truth.structures if structure is None else (structure,):
+        differ |= truth.mask(name) != model.mask(name)
+    counts: npt.NDArray[np.int64] = differ.sum(axis=(1, 2))
+    return counts
 
 
 def _square(box: Box, shape: Sequence[int], spacing: Sequence[float], margin_mm: float) -> Box:
