@@ -59,7 +59,7 @@ def test_candidates(network: GynBTNet, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_that_exclude_each_other() -> None:
     for changes in ({"compile": True, "network_form": "compiled"}, {"strategy": "fsdp", "network_form": "compiled"}):
         with pytest.raises(ValidationError, match="network_form"):
-            TrainingSettings(**changes)  # type: ignore[arg-type]
+            TrainingSettings(**changes)
 
 
 def test_a_compiler_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
