@@ -5,7 +5,7 @@ The steps run on PyTorch's meta device, whose tensors have no values: reading on
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -63,7 +63,7 @@ def segmentation(regions: Regions | None = None, *, batch_dice: bool = False) ->
     return SegmentationObjective(network, STRUCTURES, batch_dice, regions=regions)
 
 
-OBJECTIVES = {
+OBJECTIVES: dict[str, Callable[[], Any]] = {
     "stage 1": lambda: MaskedModellingObjective(
         MaskedAutoencoder(PRESET, rules=cuda_rules(2**20)), 0.6, True, epsilon_hu=20.0
     ),
@@ -83,7 +83,7 @@ def test_a_step_reads_nothing_from_its_device(
     """With accumulation, clipping, AdamW and averaged weights; the loss is read after many steps only."""
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)  # PyTorch's doesn't know this device
     with META:
-        objective: Any = cast("Callable[[], Any]", OBJECTIVES[name])()
+        objective = OBJECTIVES[name]()
     network = objective.network
     settings = SegmentationSettings(gradient_accumulation_steps=2, max_grad_norm=12.0)
     optimiser = torch.optim.AdamW(network.parameters(), foreach=True)

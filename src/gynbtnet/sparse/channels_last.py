@@ -127,7 +127,7 @@ def _voxels(x: Tensor) -> Tensor:
     return x.movedim(1, -1).view(-1, x.shape[1])
 
 
-def _dense(norm: Any) -> Any:
+def _dense(norm: nn.InstanceNorm3d | nn.BatchNorm3d) -> nn.InstanceNorm3d | nn.BatchNorm3d:
     """Return the norm with the same parameters, in our form if it is an instance norm."""
     if type(norm) is not nn.InstanceNorm3d:
         return norm

@@ -127,7 +127,7 @@ class AveragedForward:
 
 
 def _flipped(values: Tensor, axes: Sequence[int]) -> Tensor:
-    return values.flip(*axes) if axes else values
+    return values.flip(tuple(axes)) if axes else values
 
 
 def _counts_of(values: Tensor, length: int) -> Tensor:
