@@ -54,7 +54,7 @@ def run(variant: str, folder: Path) -> dict[str, float]:
 
     settings = PredictionSettings(mirroring=False, overlap=0.25)
     model = load_model(folder / "model", settings)
-    scans = find_scans([folder / "scans"], model.channels).scans
+    scans = find_scans([folder / "scans"], model.channels, folder / variant).scans
     requests = {name: PredictionRequest(files, folder / variant / name, settings) for name, files in scans.items()}
     wall, cpu = time.perf_counter(), time.process_time()
     if variant == "overlapped":

@@ -62,7 +62,7 @@ def test_a_question_that_cannot_be_answered(gynbtnet, folder: Path) -> None:
         (("--aims", folder / "none.yaml"), "cannot be read as YAML"),
         (("--patient", "nobody"), "is not in the cohort"),
         (("--doses", folder / "predictions" / "none"), "There is no folder"),
-        (("--predictions", folder), "There is no prediction"),
+        (("--predictions", folder), "has no prediction of"),
     ):
         result = gynbtnet("dose", folder / "cohort", *options, "--out", folder / "refused")
         assert (result.code, words in result.err) == (2, True), result.err

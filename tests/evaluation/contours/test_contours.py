@@ -198,6 +198,12 @@ def test_two_predictions_of_a_scan_are_refused(clinic, tmp_path):
         match_contours(clinic.cases, find_contours(tmp_path))
 
 
+def test_the_cohorts_own_rtstructs_are_not_compared_with_themselves(clinic, tmp_path):
+    export = clinic.cases[0].source.rtstruct.parents[2]
+    with pytest.raises(BadInput, match="has no prediction of patient-001_f1"):
+        evaluate_contours(clinic, export, tmp_path / "out")
+
+
 def test_predictions_of_ours_are_no_reference_unless_asked(clinic, tmp_path):
     write_rtstructs(clinic, tmp_path / "ours", automatic=True)
     with pytest.raises(BadInput, match=r"0\.dcm and 1 more of .* are predictions of GynBTNet"):

@@ -13,7 +13,8 @@ def match_contours(cases: Sequence[Case], found: Sequence[ContourFiles]) -> Mapp
     """Return the contours of each case that has some, by its id.
 
     Contours belong to a case if they name its SeriesInstanceUID or the SHA-256 of its scan. Otherwise the name of their
-    folder or file must be the id of the case. A name doesn't count if the files name another scan.
+    folder or file must be the id of the case. A name doesn't count if the files name another scan. The RTSTRUCT
+    that the case was ingested from is not compared with itself.
 
     Args:
         cases: cases of a cohort.
@@ -30,6 +31,7 @@ def match_contours(cases: Sequence[Case], found: Sequence[ContourFiles]) -> Mapp
     for case in cases:
         by_name = [files for files in found if case.id in files.names and not _names_another_scan(files, case)]
         by_scan = [files for files in found if case.source.series_uid and case.source.series_uid in files.series_uids]
+        by_scan = [files for files in by_scan if not _is_own_reference(files, case)]
         candidates = [files for files in by_name if files in by_scan] or by_scan or by_name
         if not candidates and has_digests:
             digests = _digests(case)
@@ -57,6 +59,10 @@ def explain_no_match(case: Case, folder: Path, found: Sequence[ContourFiles]) ->
 def _names_another_scan(files: ContourFiles, case: Case) -> bool:
     uid = case.source.series_uid
     return bool(uid and files.series_uids and uid not in files.series_uids)
+
+
+def _is_own_reference(files: ContourFiles, case: Case) -> bool:
+    return files.form == "rtstruct" and sha256_of(files.path) in case.source.sha256.values()
 
 
 def _digests(case: Case) -> set[str]:
