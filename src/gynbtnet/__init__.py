@@ -3,6 +3,7 @@
 The names below are the method, step by step. Each is imported when it is first used.
 """
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gynbtnet.runtime.public_names import lazy_names
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from gynbtnet.preparation.prepare_cohort import prepare
     from gynbtnet.recipes.loading import load_recipe
     from gynbtnet.training.stages import finetune, pretrain
+
+__version__ = version("gynbtnet")
 
 __all__ = [
     "Cohort",
