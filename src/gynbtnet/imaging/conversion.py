@@ -23,8 +23,9 @@ from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+from gynbtnet.imaging.files.label_names import read_label_names, read_predicted_names, write_label_names
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
+from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.overlap_losses import check_losses, measure_overlap_losses
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_names import StructureNames
@@ -98,9 +99,7 @@ def convert(source: Sequence[Path], out: Path, options: Conversion, to: OutputFo
         )
     if source_format == "rtdose":
         return _convert_doses([read_rtdose(path) for path in source], out, options, to)
-    labelled = source_format == "image" and (
-        options.structures or to in ("rtstruct", "seg") or read_label_names(source[0])
-    )
+    labelled = source_format == "image" and (options.structures or to in ("rtstruct", "seg") or _label_names(source[0]))
     if source_format in ("rtstruct", "seg") or labelled:
         return _convert_contours(source[0], source_format, out, options, to)
     return _convert_scan(source[0], source_format, out, options, to)
@@ -264,10 +263,16 @@ def _contour_notes(
     return (*notes, *(loss.in_label_map for loss in losses))
 
 
+def _label_names(source: Path) -> tuple[str, ...] | None:
+    """Return the names of the labels of an image file; those of a prediction only if its values are labels."""
+    names = read_label_names(source) or read_predicted_names(source)
+    return names if names and (read_label_names(source) or is_label_map(read_volume(source))) else None
+
+
 def _read_labels(source: Path, options: Conversion) -> Segmentation:
     """Read a label map with its structure names."""
     volume = read_volume(source)
-    structures = options.structures or read_label_names(source)
+    structures = options.structures or _label_names(source)
     if structures is None:
         raise BadInput(
             f"The meaning of the labels in {source} is unknown; name the structures of label 1, 2, … with --structures."
