@@ -3,6 +3,7 @@
 The names below are the method, step by step. Each is imported when it is first used.
 """
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from gynbtnet.runtime.public_names import lazy_names
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
     from gynbtnet.sparse.masking import draw_active_blocks
     from gynbtnet.training.stages import finetune, pretrain
+
+__version__ = version("gynbtnet")
 
 __all__ = [
     "PRESETS",

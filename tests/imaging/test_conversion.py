@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -167,3 +168,18 @@ def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tm
         label_names_file(labels).write_text(text)
         with pytest.raises(BadInput, match=r"labels.json (does not name|names the labels)"):
             convert([labels], tmp_path / "x.dcm", how)
+
+
+def test_a_corrected_prediction_has_the_names_of_its_prediction_json(ct, labels, how, tmp_path):
+    """3D Slicer saves the corrected labels under another name in the same folder."""
+    corrected = tmp_path / "prediction" / "corrected.nii.gz"
+    corrected.parent.mkdir()
+    write_volume(read_volume(labels), corrected)
+    with pytest.raises(BadInput):
+        convert([corrected], tmp_path / "RS.dcm", how, to="rtstruct")
+    (corrected.parent / "prediction.json").write_text(json.dumps({"structures": FIVE}))
+    convert([corrected], tmp_path / "RS.dcm", how)
+    assert {roi.ROIName for roi in pydicom.dcmread(tmp_path / "RS.dcm").StructureSetROISequence} >= {"Bladder"}
+    (corrected.parent / "prediction.json").write_text("{}")
+    with pytest.raises(BadInput, match=r"prediction\.json is damaged"):
+        convert([corrected], tmp_path / "RS2.dcm", how)

@@ -185,3 +185,10 @@ def test_it_learns_to_reconstruct_masked_voxels(device):
         optimiser.step()
         losses.append(loss.item())
     assert sum(losses[-5:]) / 5 < 0.5 * 0.5  # half of the variance of a sine
+
+
+def test_a_boolean_mask_is_taken_as_active_cells():
+    network, active = MaskedAutoencoder(TINY).eval(), draw("cpu")
+    image = torch.randn(2, 1, *(4 * n for n in (2, 2, 3)))
+    with torch.no_grad():
+        assert torch.equal(network(image, active.mask), network(image, active))

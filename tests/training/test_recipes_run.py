@@ -14,6 +14,7 @@ from gynbtnet.training.stages import finetune, pretrain
 STAGES = [
     (name, stage)
     for name in shipped_recipes()
+    if name != "paper"  # its stages are those of pretrain, supervised and task
     for stage in ("pretraining", "supervised", "task")
     if getattr(load_recipe(name), stage)
 ]

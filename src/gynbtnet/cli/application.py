@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from gynbtnet.cli.log_output import show_log
 from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
@@ -41,6 +41,13 @@ class _InOrder(TyperGroup):
         return sorted(self.commands, key=_IN_ORDER.index)
 
 
+class _UncutHelp(TyperCommand):
+    """Prints its options in a list, since the table of the group's help cuts long names at 80 columns."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super(TyperCommand, self).format_help(ctx, formatter)
+
+
 app = typer.Typer(
     name="gynbtnet",
     cls=_InOrder,
@@ -63,7 +70,7 @@ def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]
     """Register a command whose help ends with an example; the tests run every example."""
     name = example.split()[1]
     panel = next(panel for panel, names in PANELS.items() if name in names)
-    register = app.command(epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
+    register = app.command(cls=_UncutHelp, epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
     return (lambda function: register(_with_training_libraries(function))) if name in TRAINING else register
 
 
@@ -93,9 +100,12 @@ def options(
     log_file: Annotated[
         Path | None, typer.Option("--log-file", help="Append all messages and tracebacks to this file.")
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Print also the messages that otherwise only the log file has.")
+    ] = False,
 ) -> None:
     """Options before any command."""
-    show_log(log_file)
+    show_log(log_file, verbose=verbose)
     if show_version:
         console.print(f"gynbtnet {version('gynbtnet')}")
         raise typer.Exit

@@ -16,11 +16,12 @@ class _ConsoleHandler(logging.Handler):
         console.print(record.getMessage(), style="yellow" if record.levelno >= logging.WARNING else None)
 
 
-def show_log(log_file: Path | None) -> None:
+def show_log(log_file: Path | None, *, verbose: bool = False) -> None:
     """Show gynbtnet's messages of level INFO and above on stderr, and write all levels to ``log_file``.
 
     Args:
         log_file: a file to append to, with tracebacks of scans that failed unexpectedly; None: no file.
+        verbose: show all levels on stderr too.
 
     Raises:
         BadInput: If the file can't be written.
@@ -29,9 +30,10 @@ def show_log(log_file: Path | None) -> None:
     for handler in logger.handlers[:]:
         logger.removeHandler(handler)
         handler.close()
-    screen = _ConsoleHandler(logging.INFO)
+    level = logging.DEBUG if verbose else logging.INFO
+    screen = _ConsoleHandler(level)
     logger.addHandler(screen)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     if log_file is None:
         return
     try:

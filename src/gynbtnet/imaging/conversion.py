@@ -24,7 +24,7 @@ from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+from gynbtnet.imaging.files.label_names import read_label_names, read_predicted_names, write_label_names
 from gynbtnet.imaging.files.mask_folder import MASK_SUFFIX, read_mask_folder, write_mask_folder
 from gynbtnet.imaging.files.slicer_segmentation import (
     SLICER_SUFFIX,
@@ -33,7 +33,7 @@ from gynbtnet.imaging.files.slicer_segmentation import (
     write_slicer_segmentation,
 )
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
-from gynbtnet.imaging.label_map import Overlap, paint_label_map
+from gynbtnet.imaging.label_map import Overlap, is_label_map, paint_label_map
 from gynbtnet.imaging.overlap_losses import check_losses, measure_overlap_losses
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.structure_names import StructureNames
@@ -117,10 +117,7 @@ def convert(source: Sequence[Path], out: Path, options: Conversion, to: OutputFo
     if source_format == "rtdose":
         return _convert_doses([read_rtdose(path) for path in source], out, options, to)
     labelled = source_format == "image" and (
-        options.structures
-        or to in ("rtstruct", "seg", "masks")
-        or has_segments(source[0])
-        or read_label_names(source[0])
+        options.structures or to in ("rtstruct", "seg", "masks") or has_segments(source[0]) or _label_names(source[0])
     )
     if source_format in ("rtstruct", "seg", "masks") or labelled:
         return _convert_contours(source[0], source_format, out, options, to)
@@ -311,6 +308,12 @@ def _losses_in_label_map(
     return tuple(loss.in_label_map for loss in losses)
 
 
+def _label_names(source: Path) -> tuple[str, ...] | None:
+    """Return the names of the labels of an image file; those of a prediction only if its values are labels."""
+    names = read_label_names(source) or read_predicted_names(source)
+    return names if names and (read_label_names(source) or is_label_map(read_volume(source))) else None
+
+
 def _read_labels(source: Path, options: Conversion) -> Segmentation:
     """Read a label map with its structure names, or masks."""
     if source.is_dir():
@@ -320,7 +323,7 @@ def _read_labels(source: Path, options: Conversion) -> Segmentation:
         segmentation = read_slicer_segmentation(source, options.names)
         return segmentation.relabelled(options.structures) if options.structures else segmentation
     volume = read_volume(source)
-    structures = options.structures or read_label_names(source)
+    structures = options.structures or _label_names(source)
     if structures is None:
         raise BadInput(
             f"The meaning of the labels in {source} is unknown; name the structures of label 1, 2, … with --structures."

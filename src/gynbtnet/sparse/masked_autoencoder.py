@@ -72,7 +72,7 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             image: (B, in_channels, D, H, W). Masked voxels are never read.
-            active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
+                    active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
 
         Returns:
             The reconstruction, (B, outputs, D, H, W).
@@ -86,11 +86,13 @@ class MaskedAutoencoder(nn.Module):
         return self.decoder(self._encode(image, active))  # type: ignore[no-any-return]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _encode(self, image: Tensor, active: ActiveBlocks) -> list[Tensor]:
+    def _encode(self, image: Tensor, active: ActiveBlocks | Tensor) -> list[Tensor]:
         """Return dense features of every level in the decoder's width, fine to coarse.
 
         This is not part of the graph that torch.compile builds, because index tables depend on the mask's values.
         """
+        if isinstance(active, Tensor):
+            active = ActiveBlocks(active, image.device)
         rules = self.rules or rules_for(image.device)
         packed = sparse_encode(
             self.encoder, image, active, activation_checkpointing=self.activation_checkpointing, rules=rules

@@ -32,6 +32,7 @@ from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.array_types import FloatArray, Mask
 from gynbtnet.runtime.available_memory import check_memory
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import by_axis
 from gynbtnet.runtime.progress import track
 
 _BYTES_PER_VOXEL = 4  # HU may become float32
@@ -66,7 +67,7 @@ class CTSlice:
     frame: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CTSeries:
     """A CT scan, with the identifiers that DICOM objects on it refer to.
 
@@ -89,6 +90,11 @@ class CTSeries:
     slices: tuple[CTSlice, ...]
     notes: tuple[str, ...] = ()
     is_shifted: bool = False
+
+    def __repr__(self) -> str:
+        """Return size and spacing without identifiers, since a notebook or a log may show it."""
+        size = by_axis(self.volume.array.shape)
+        return f"CTSeries({size} voxels of {by_axis(self.volume.geometry.spacing, 3)} mm, {len(self.slices)} slices)"
 
     @property
     def files(self) -> tuple[Path, ...]:

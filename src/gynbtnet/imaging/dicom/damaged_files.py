@@ -1,6 +1,6 @@
 """Damaged DICOM files and the readable part of their headers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom.dataelem import RawDataElement
@@ -46,7 +46,7 @@ class DamagedFile:
     reason: str
     sop_class_uid: str = ""
     sop_instance_uid: str = ""
-    patient_id: str = ""
+    patient_id: str = field(default="", repr=False)
     study_uid: str = ""
     series_uid: str = ""
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileDataset
@@ -37,7 +37,7 @@ class RTStructReference:
         listed_frames: all frames of reference that it lists.
     """
 
-    patient_id: str
+    patient_id: str = field(repr=False)
     study_uid: str
     frame_of_reference_uid: str
     series_uid: str

@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import file_digest
 from pathlib import Path
 
@@ -92,7 +92,7 @@ class FoundSeries:
     series_uid: str
     study_uid: str
     frame_of_reference_uid: str
-    patient_id: str
+    patient_id: str = field(repr=False)
     modality: str
     description: str
     files: tuple[Path, ...]

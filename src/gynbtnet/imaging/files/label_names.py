@@ -57,3 +57,23 @@ def read_label_names(labels: Path) -> tuple[str, ...] | None:
     if sorted(by_label) != list(range(1, len(by_label) + 1)):
         raise BadInput(f"{path} names the labels {sorted(by_label)}; expected 1, 2, … without a gap: complete it.")
     return tuple(by_label[label] for label in sorted(by_label))
+
+
+def read_predicted_names(labels: Path) -> tuple[str, ...] | None:
+    """Return the names of the labels 1, 2, … from the ``prediction.json`` in the same folder; None without one.
+
+    So a prediction that was corrected in another program can be converted without naming its labels again.
+
+    Args:
+        labels: path of the label map.
+
+    Raises:
+        BadInput: If the file is damaged.
+    """
+    path = labels.with_name("prediction.json")
+    if not path.is_file():
+        return None
+    try:
+        return tuple(str(name) for name in load_json(path)["structures"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadInput(f"{path} is damaged; name the structures of label 1, 2, … with --structures.") from error
