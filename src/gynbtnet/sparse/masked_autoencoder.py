@@ -72,7 +72,7 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             image: (B, in_channels, D, H, W). Masked voxels are never read.
-                    active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
+            active: Cells that are not masked, or a boolean mask (B, gz, gy, gx) that is true for them.
 
         Returns:
             The reconstruction, (B, outputs, D, H, W).
@@ -81,8 +81,6 @@ class MaskedAutoencoder(nn.Module):
             ValueError: If the image is not divisible into mask cells, or a cell by the encoder's total stride. Also if
                 a mask has another type or number of axes.
         """
-        if isinstance(active, Tensor):
-            active = ActiveBlocks(active, image.device)
         return self.decoder(self._encode(image, active))  # type: ignore[no-any-return]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
