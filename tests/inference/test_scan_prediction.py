@@ -84,6 +84,7 @@ def test_dicom_in_rtstruct_out(bright_model: Model, tmp_path: Path) -> None:
         "sha256": hashlib.sha256(weights).hexdigest(),
         "files": {"weights_last.safetensors": hashlib.sha256(weights).hexdigest()},
         "rules": rules_sha256(bright_model),
+        "trained_on": None,
     }
     assert manifest["input"]["series_uid"] == ct.series_uid
     assert [(flag["structure"], flag["kind"]) for flag in manifest["flags"]] == [("rectum", "missing")]
