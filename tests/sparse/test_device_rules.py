@@ -91,4 +91,4 @@ def test_the_counts_of_a_small_network_by_hand(readiness):
 
 def test_presets_with_few_levels_are_counted_too(readiness):
     options = SimpleNamespace(preset=Preset((16, 16), 1, (1, 2)), batch=1, patch=(8, 8, 8), ratio=0.5, memory_gb=1.0)
-    assert readiness.count_step(options).waits.total() == 2
+    assert readiness.count_step(options).waits.total() == 1
