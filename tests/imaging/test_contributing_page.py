@@ -40,4 +40,4 @@ def test_the_files_of_the_page_exist() -> None:
     assert len(paths) > 8
     assert [path for path in paths if not (ROOT / path).exists()] == []
     targets = (ROOT / "src/gynbtnet/imaging/targets.py").read_text(encoding="utf-8")
-    assert "_QUALIFIERS = " in targets and "def target_depth(" in targets
+    assert "_KINDS = " in targets and "_TARGET = " in targets and "def target_depth(" in targets
