@@ -32,8 +32,7 @@ def test_slices_without_an_image_get_no_contour(
     before[2:7, 6:16, 6:16] = True
     labels = Segmentation(Volume(before.astype(np.uint8), ct.volume.geometry), ("bladder",))
     source = tmp_path / "RS.dcm"
-    words = {"label": "m", "description": "test", "software_version": "0"}
-    write_rtstruct(labels, ct, source, names=names, **words)
+    write_rtstruct(labels, ct, source, names=names, label="m", description="test", software_version="0")
     after = before.copy()
     after[GAP] = False  # a slice without an image
     after[6, 6:16, 6:11] = False
