@@ -140,7 +140,7 @@ def test_killed_and_called_again_it_ends_as_if_nothing_had_been(
     ("arguments", "words"),
     [
         (["sts"], "has no phantom; name the scans to learn from with --cohort"),
-        (["minutes", "--unlabelled", "."], "--unlabelled and --supervised need --cohort"),
+        (["minutes", "--unlabelled", "."], "--unlabelled, --supervised, --rtstruct and --split need --cohort"),
         (["minutes", "--cohort", "nowhere"], "There is no folder nowhere"),
         (["days"], "There is no recipe days; expected a YAML file or a shipped recipe: gpu, hours, minutes, sts with"),
         (["smoke"], "--cohort is missing: the recipe smoke brings no phantom"),

@@ -63,8 +63,8 @@ def write_patient(folder: Path, *, beyond: int = 40, patient: str = "CASE", cove
 
 
 def d90_gy(first: int, last: int) -> float:
-    """Return the D90 in Gy of a box over these slices, from the formula of the dose."""
-    lower, upper = 2 * first - 1, 2 * last + 1
+    """Return the D90 in Gy of a box from the first to the last of these slices, from the formula of the dose."""
+    lower, upper = 2 * first, 2 * last
     return LOWEST_GY + GY_A_MM * (lower + 0.1 * (upper - lower) + 10)
 
 

@@ -277,7 +277,7 @@ def test_without_a_terminal_training_prints_one_line_per_epoch(prepared: Prepare
     assert "ball_" not in ended.stderr
     dice = r", dice_mean \d\.\d{3}"
     expected = [
-        rf"Training run: epoch {number}/3, loss \d\.\d{{3}}{score}, \d+\.\d s"
+        rf"Training run: epoch {number}/3, loss \d\.\d{{3}}{score}, \d+\.\d s(, left \d+:\d\d:\d\d)?"
         for number, score in ((1, ""), (2, dice), (3, dice))
     ]
     lines = [line for line in ended.stderr.splitlines() if line.startswith("Training run")]

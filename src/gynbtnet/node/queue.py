@@ -115,6 +115,12 @@ class Queue:
 
     The inbox is the truth about which instances exist: rows follow it, see :meth:`arrived` and :meth:`recover`. So the
     database needn't be flushed to the disk with every instance.
+
+    Args:
+        path: file of the database; it is made if it is absent.
+
+    Raises:
+        BadInput: If the file isn't a database of a node.
     """
 
     def __init__(self, path: Path) -> None:
@@ -318,6 +324,9 @@ class Queue:
 
         Args:
             key: key of the series.
+
+        Raises:
+            BadInput: If there is no such series, or nothing to do again.
         """
         row = self.find(key)
         if row is None:
@@ -336,7 +345,11 @@ class Queue:
         return "it is checked again"
 
     def release(self, key: str) -> None:
-        """Let a held series be predicted although the check of its slices failed."""
+        """Let a held series be predicted although the check of its slices failed.
+
+        Raises:
+            BadInput: If there is no such series, or it isn't held.
+        """
         row = self.find(key)
         if row is None:
             raise BadInput(f"There is no series {key} in the queue, or several; `--status` lists them.")

@@ -34,6 +34,9 @@ def status_rows(queue: Queue) -> tuple[StatusRow, ...]:
 
     Args:
         queue: queue of the node.
+
+    Returns:
+        A row for each series.
     """
     now, expected = time.time(), queue.expected_seconds()
     rows = queue.series()

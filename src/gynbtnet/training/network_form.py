@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -12,8 +12,10 @@ from torch import nn
 from gynbtnet.networks.unet import GynBTNet
 from gynbtnet.runtime.measured_choice import MeasuredChoice
 from gynbtnet.sparse.channels_last import as_channels_last
-from gynbtnet.training.data.batches import Batch
 from gynbtnet.training.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    from gynbtnet.training.data.batches import Batch  # needs libraries that a prediction doesn't
 
 _LOG = logging.getLogger(__name__)
 _STEPS_WORTH_COMPILING = 2000  # compilation takes as long as some hundred steps of preset L
@@ -98,13 +100,13 @@ def compiled_only_on_request(choice: MeasuredChoice) -> Iterator[None]:
 
 
 @contextmanager
-def in_form(form: str, batch: Batch) -> Iterator[Batch]:
+def in_form(form: str, batch: "Batch") -> Iterator["Batch"]:
     """Compute the network in a form inside of the context, and give the batch that it needs for this."""
     if form == "compiled":
         with torch.compiler.set_stance("default"):
             yield batch
     elif form == "channels_last":
-        yield cast(Batch, {**batch, "image": as_channels_last(batch["image"])})
+        yield cast("Batch", {**batch, "image": as_channels_last(batch["image"])})
     else:
         yield batch
 

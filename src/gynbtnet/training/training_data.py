@@ -47,8 +47,10 @@ class TrainingData:
         return f"The model was trained on {counted(self.scans, 'scan')} of {counted(self.patients, kind)}."
 
     def save(self, folder: Path) -> None:
-        """Write the file into a run folder, atomically."""
-        write_json(self, Path(folder) / TRAINING_DATA)
+        """Write the file into a run folder, atomically, unless it has the same content."""
+        path = Path(folder) / TRAINING_DATA
+        if not path.is_file() or TrainingData.load(folder) != self:
+            write_json(self, path)
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingData | None":

@@ -218,7 +218,7 @@ def test_a_right_absence_is_scored_if_another_model_is_wrong(run: Callable[..., 
     assert set(effects["cases"]["bladder"]) == {24}
     assert set(effects["absences"]["bladder"]) == {12}
     table = model_table(comparison)
-    assert "some model predicted it, in 12 of Bladder: there a model that rightly predicted none" in table.caption
+    assert "some model predicted it, in 12 of Bladder: a model that rightly predicted none" in table.caption
     rival, ours = (list(row) for row in list(table.rows)[:2])
     assert [[cell.text for cell in row[2:5]] for row in (rival, ours)] == [["0", "0", "24"], ["0", "12", "24"]]
     assert {cell.mark for cell in ours} == {""}, "a model that predicts absent structures is not better"

@@ -237,7 +237,9 @@ def test_a_row_says_how_many_slices_were_interpolated(exported, tmp_path):
     whole = evaluate_dose(cohort, tmp_path / "dose")
     between = len(heights[::2]) - 1
     assert {score.structure: score.interpolated_slices for score in whole.scores} == {"bladder": 0, "rectum": between}
-    assert f"manual: {between} slices interpolated" in (tmp_path / "dose" / "report.html").read_text(encoding="utf-8")
+    assert f"reference: {between} slices interpolated" in (tmp_path / "dose" / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert Cohort.load(cohort.folder).cases == cohort.cases
 
 

@@ -53,7 +53,7 @@ def test_a_row_for_each_patient(dose_content):
     assert '<a href="patients/p3.html">p3</a>' in body[2]
     badges = re.findall(r'class="badge (\w+)" title="([^"]*)">([^<]*) <', body[2].split("<td")[5])
     assert badges == [("good", "aim met", "79.2"), ("fair", "limit met", "82.0")]
-    assert downloads(page)["patients.csv"].iloc[2, 4] == "79.2 (aim met); 82.0 (limit met)"
+    assert downloads(page)["patient_verdicts.csv"].iloc[2, 4] == "79.2 (aim met); 82.0 (limit met)"
     signs = re.findall(r'aria-hidden="true">(.)</span>', body[2])
     assert {"✓", "≈"} <= set(signs)  # readable without colours
 
@@ -120,7 +120,7 @@ def test_the_prescribed_dose_is_a_line_and_many_cases_are_a_band(dose_content):
     rows = dose_content.curves[dose_content.curves["structure"] == "bladder"]
     few = dvh_figure(rows, synthetic=True, prescription_gy=7.0).axes[0]
     labels = [text.get_text() for text in few.get_legend().get_texts()]
-    assert labels == ["manual", "automatic", "prescribed, 7 Gy"]
+    assert labels == ["reference", "prediction", "prescribed, 7 Gy"]
     styles = {line.get_label(): (line.get_color(), line.get_linestyle()) for line in few.get_lines()}
     assert len({styles[name] for name in labels}) == 3
     assert len({styles[name][1] for name in labels}) == 3

@@ -281,8 +281,9 @@ def test_predict_writes_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     write_brachytherapy(tmp_path / "clinic", patients=1, fractions=1, spacing=(9, 12, 12), matrix=(8, 20, 24), seed=7)
     source = next(tmp_path.glob("clinic/*/*"))
     run(monkeypatch, "predict", trained, source, "--out", tmp_path / "out", "--fast")
-    (out,) = (tmp_path / "out").iterdir()
-    assert {path.name for path in out.iterdir()} == {"RS.dcm", "labels.nii.gz", "preview.png", "prediction.json"}
+    (out,) = (path for path in (tmp_path / "out").iterdir() if path.is_dir())
+    pages = {"preview.png", "patient.html"}
+    assert {path.name for path in out.iterdir()} == {"RS.dcm", "labels.nii.gz", "prediction.json"} | pages
     manifest = json.loads((out / "prediction.json").read_text())
     assert manifest["model"]["files"].keys() == {"fold_0/checkpoint_final.pth"}
     assert manifest["structures"][:2] == ["bladder", "rectum"]

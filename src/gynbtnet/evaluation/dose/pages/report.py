@@ -154,7 +154,7 @@ def _course_sentence(courses: Sequence[CourseDose], *, predicted: bool) -> str:
 def _patients(content: DoseContent) -> Iterator[str]:
     names = StructureNames.load()
     heads, rows = patient_cells(content.courses, names, predicted=content.predicted, pages=content.pages)
-    yield html.table(heads, rows, numbers=slice(3 if content.predicted else 1, None), download="patients.csv")
+    yield html.table(heads, rows, numbers=slice(3 if content.predicted else 1, None), download="patient_verdicts.csv")
     yield html.badge_legend(BADGE_MEANINGS)
     opened = " A click on a patient opens a page with the patient's fractions, contours and isodoses."
     yield html.paragraph(
