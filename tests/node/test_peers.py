@@ -14,6 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pydicom
+import pynetdicom.association
 import pytest
 from pynetdicom import AE
 from pynetdicom.sop_class import CTImageStorage, Verification  # type: ignore[attr-defined]
@@ -206,6 +207,27 @@ def test_mutated_datasets_are_kept_or_refused(tmp_path, scan):
         assert header.sop_instance_uid
     assert 0 < kept < 1000
     assert not list(inbox.folder.rglob("*.partial"))
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.slow)])
+def test_mutated_datasets_never_stop_the_listener(settings, start, scan, monkeypatch, count):
+    """They travel as bytes, as a damaged sender would send them; then a whole scan arrives as ever."""
+    running = start(with_changes(settings, quiet_seconds=600))
+    generator, encode = random.Random(2), pynetdicom.association.encode
+
+    def damaged(dataset: Any, *arguments: Any, **options: Any) -> bytes:
+        content = bytearray(encode(dataset, *arguments, **options) or b"")
+        for _ in range(generator.randint(1, 8)):
+            content[generator.randrange(len(content))] = generator.randrange(256)
+        return bytes(content[: generator.choice([len(content), generator.randrange(2, len(content))])])
+
+    with monkeypatch.context() as changed:
+        changed.setattr(pynetdicom.association, "encode", damaged)
+        answers = [status for _ in range(count // 6) for status in store(scan.files, settings.listen.port)]
+    assert len(answers) >= count // 6
+    assert {0xC000, 0xA900} & set(answers)
+    assert set(store(write_scan(settings.folder.parent / "whole", 9).files, settings.listen.port)) == {0}
+    assert 6 in [row.instances for row in running.node.queue.series()]
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("mount") is None, reason="only root can mount a small disk")
