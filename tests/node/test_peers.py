@@ -17,6 +17,7 @@ import pydicom
 import pynetdicom.association
 import pytest
 from pynetdicom import AE
+from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage, Verification  # type: ignore[attr-defined]
 
 from gynbtnet.node.configuration import NodeConfiguration
@@ -213,7 +214,7 @@ def test_mutated_datasets_are_kept_or_refused(tmp_path, scan):
 def test_mutated_datasets_never_stop_the_listener(settings, start, scan, monkeypatch, count):
     """They travel as bytes, as a damaged sender would send them; then a whole scan arrives as ever."""
     running = start(with_changes(settings, quiet_seconds=600))
-    generator, encode = random.Random(2), pynetdicom.association.encode
+    generator = random.Random(2)
 
     def damaged(dataset: Any, *arguments: Any, **options: Any) -> bytes:
         content = bytearray(encode(dataset, *arguments, **options) or b"")
