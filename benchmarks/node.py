@@ -125,7 +125,7 @@ def contour(folder: Path, model: Path, scan: Path) -> None:
         print(f"node, {name}: {time.perf_counter() - began:.1f} s, of which {quiet:.0f} s of quiet time")
         if name == "cold":
             time.sleep(2)
-            node.inbox.delete(node.queue.series()[0].key)
+            node.inbox.delete(node.inbox.files(node.queue.series()[0].key))
             node.queue.forget(node.queue.series()[0].key)
             shutil.rmtree(node.folder.results)
     stop.set()

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -141,9 +142,10 @@ class Inbox:
         """Return the headers of the instances of a series."""
         return tuple(parse_header(path) for path in self.files(key))
 
-    def delete(self, key: str) -> None:
-        """Delete the instances of a series."""
-        shutil.rmtree(self.series(key), ignore_errors=True)
+    def delete(self, files: Sequence[Path]) -> None:
+        """Delete instances; one that arrives meanwhile stays."""
+        for path in files:
+            path.unlink(missing_ok=True)
 
 
 def parse_header(source: bytes | Path) -> InstanceHeader:

@@ -294,8 +294,13 @@ class Node:
         for row in self.queue.series(State.sent):
             days = (now - row.changed) / _DAY
             if retention.received_days is not None and days >= retention.received_days and row.instances:
-                self.queue.set(row.key, State.sent, instances=0, changed=row.changed)
-                self.inbox.delete(row.key)
+                files = self.inbox.files(row.key)
+                is_same = self.inbox.content(row.key) == row.content
+                if not is_same or not self.queue.set(
+                    row.key, State.sent, unless_changed_from=row.content, instances=0, changed=row.changed
+                ):
+                    continue  # another instance has arrived
+                self.inbox.delete(files)
                 self.audit.note("deleted the scan", series=row.key, instances=row.instances)
             if retention.results_days is not None and days >= retention.results_days:
                 results = sorted(self.folder.results.glob(f"{row.key}-*"))
