@@ -92,7 +92,7 @@ def test_two_processes_of_which_one_is_killed_end_as_one_process(
         (["curves", "--set", "gynbtnet:task.training.epochs=1"], "nor --set for one model"),
         (["curves", "--model", "unet"], "There is no model unet in the curves; expected some of gynbtnet-from-scratch"),
         (["curves-sts"], "have no phantom; name the scans to learn from with --cohort"),
-        (["minutes", "--stop-after", "3"], "--stop-after is for learning curves"),
+        (["minutes", "--stop-after", "3"], "--stop-after and --finished are for learning curves"),
     ],
 )
 def test_what_does_not_fit(gynbtnet: Callable, tmp_path: Path, arguments: list[str], words: str) -> None:

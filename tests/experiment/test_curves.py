@@ -13,11 +13,14 @@ from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.differences import difference_table
 from gynbtnet.experiment.curves.earlier_stages import earlier_stages
 from gynbtnet.experiment.curves.findings import missing_runs
+from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
+from gynbtnet.experiment.curves.run_record import write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup
 from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patients
 from gynbtnet.recipes import CurvesRecipe, load_curves
+from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.runtime import BadInput, write_json
 
 STRUCTURES = ("bladder", "rectum")
@@ -85,6 +88,7 @@ def tables(setup: CurvesSetup) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "earlier_steps": 0,
                 "earlier_cpu_seconds": 3600.0 if run.model == "gynbtnet" else 0.0,
                 "parameters": 3_600_000,
+                "machine": "A" if run.seed else "B",
             }
         )
         for patient in range(8):
@@ -215,11 +219,72 @@ def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> Non
     assert text.index("**Not run yet: 1 of") < text.index("Synthetic data")
     assert "- point of nnunet: patients-all_budget-6480_seed-0" in text
     assert "| nnunet-chosen | adamw-1e-3 |" in text
+    assert "Machines differ in the steps that they do in a CPU second. The runs: " in text
     assert "| nnunet | published | – | the only one |" in text
     names = ["curves.png", "curves.svg", "patients.png", "patients.svg", "differences.csv", "structures.csv"]
     before = {name: (folder / name).read_bytes() for name in [*names, page.name]}
     report_curves(folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+@pytest.fixture
+def elsewhere(recipe: CurvesRecipe, setup: CurvesSetup, tmp_path: Path) -> CurvesFolder:
+    """Folder with the tables and recipes of three runs that another machine has finished."""
+    folder = CurvesFolder(tmp_path / "elsewhere")
+    points, scores = tables(setup)
+    points = points[points["model"] == "nnunet-chosen"].head(3)
+    for candidate, variant in recipe.models["nnunet-chosen"].candidates.items():
+        save_recipe(variant, folder.recipe("nnunet-chosen", candidate))
+    points.to_csv(folder.points, index=False)
+    scores[scores["run"].isin(points["run"])].to_csv(folder.scores, index=False)
+    return folder
+
+
+def scored_patients(setup: CurvesSetup) -> dict[CurveRun, list[str]]:
+    return {run: [f"p{number}" for number in range(8)] for run in setup.runs}
+
+
+def test_runs_that_were_finished_elsewhere_count(
+    recipe: CurvesRecipe, setup: CurvesSetup, elsewhere: CurvesFolder, tmp_path: Path
+) -> None:
+    here = CurvesFolder(tmp_path / "here")
+    take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), here)
+    write_tables(here, setup.runs)
+    for theirs, ours in ((elsewhere.points, here.points), (elsewhere.scores, here.scores)):
+        pd.testing.assert_frame_equal(pd.read_csv(ours), pd.read_csv(theirs), check_like=True)
+    record = here.record(setup.runs[[run.name for run in setup.runs].index(pd.read_csv(here.points)["run"][0])])
+    record.write_text(record.read_text().replace('"machine": "B"', '"machine": "here"'))
+    take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), here)
+    assert '"machine": "here"' in record.read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "words"),
+    [
+        ("points.csv", "search/nnunet-chosen", "search/unet", "is not one of this design"),
+        ("points.csv", ",adamw-1e-3,", ",adamw,", "is not one of this design"),
+        ("points.csv", ",240.0,", ",four minutes,", r"points\.csv is damaged: row 0, column budget"),
+        ("scores.csv", ",p7,", ",p9,", "has scores of other patients"),
+        ("scores.csv", "run,", '"', r"scores\.csv is absent or damaged"),
+        ("recipes/nnunet-chosen/adamw-1e-3.yaml", "learning_rate: 0.001", "learning_rate: 0.002", "other settings"),
+    ],
+)
+def test_runs_of_other_curves_are_refused(
+    recipe: CurvesRecipe,
+    setup: CurvesSetup,
+    elsewhere: CurvesFolder,
+    tmp_path: Path,
+    table: str,
+    old: str,
+    new: str,
+    words: str,
+) -> None:
+    path = elsewhere.folder / table
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1 if new == '"' else -1))
+    with pytest.raises(BadInput, match=words):
+        take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), CurvesFolder(tmp_path / "here"))
+    assert not (tmp_path / "here").exists()
 
 
 def test_a_page_of_the_first_runs(setup: CurvesSetup, tmp_path: Path) -> None:

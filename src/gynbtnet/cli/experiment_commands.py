@@ -139,6 +139,13 @@ def benchmark(
             help="With learning curves: end after this time with exit code 75; the same command continues.",
         ),
     ] = None,
+    finished: Annotated[
+        Path | None,
+        typer.Option(
+            help="With learning curves: folder with points.csv, scores.csv and recipes of the same curves, begun "
+            "on another machine. Their runs count as finished."
+        ),
+    ] = None,
     patient_id_from: PatientIdOption = "dicom",
     set_: ChangesByModel = None,
     jobs: Jobs = 1,
@@ -184,12 +191,18 @@ def benchmark(
                 "Learning curves take neither --every-fold nor --compare nor --set for one model; omit them."
             )
         results = trace_curves(
-            load_curves(recipe, for_all), scans, out, models=model, stop_after_minutes=stop_after, jobs=jobs
+            load_curves(recipe, for_all),
+            scans,
+            out,
+            models=model,
+            finished=finished,
+            stop_after_minutes=stop_after,
+            jobs=jobs,
         )
         console.print(f"The results are {results}")
         return
-    if stop_after is not None:
-        raise BadInput("--stop-after is for learning curves; omit it, or take the recipe curves.")
+    if stop_after is not None or finished is not None:
+        raise BadInput("--stop-after and --finished are for learning curves; omit them, or take the recipe curves.")
     if is_comparison(recipe):
         results = run_comparison(load_comparison(recipe, for_all, model, for_one), scans, out, jobs)
         console.print(f"The results are {results}")

@@ -34,6 +34,7 @@ def system_report(folder: Path) -> list[tuple[str, str]]:
         ("gynbtnet", version("gynbtnet")),
         ("Python", platform.python_version()),
         ("system", f"{platform.system()} {platform.machine()}"),
+        ("processor", processor()),
         ("cores", f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"),
         ("memory", f"{memory.total / 1e9:.1f} GB, {memory.available / 1e9:.1f} GB available"),
         (f"disk at {folder}", f"{'low: ' if free_gb < 10 else ''}{free_gb:.1f} GB free"),
@@ -73,6 +74,18 @@ def cudnn() -> str:
     if number is None:
         return "none: there is no NVIDIA GPU that PyTorch uses"
     return printed_version(number) if problem is None else f"low: {printed_version(number)}. {problem}"
+
+
+def processor() -> str:
+    """Return the name of the processor, with family and model if the system reports them."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in fields:
+        return platform.machine()
+    return f"{fields['model name']}, family {fields.get('cpu family', '?')}, model {fields.get('model', '?')}"
 
 
 def devices() -> str:

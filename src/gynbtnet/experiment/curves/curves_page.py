@@ -124,7 +124,7 @@ def _lines(
     if setup.design.patients:
         yield "![Mean DSC over the number of contoured patients, one curve per model](patients.png)\n"
     yield "## What doesn't follow\n"
-    yield from (f"- {limit}" for limit in _limits(setup))
+    yield from (f"- {limit}" for limit in _limits(setup, points))
     yield "\n## How it was decided\n"
     yield from _design(setup)
     yield "\n## Choice of settings\n"
@@ -141,7 +141,7 @@ def _lines(
         yield from (f"- {citation}" for citation in setup.citations)
 
 
-def _limits(setup: CurvesSetup) -> Iterator[str]:
+def _limits(setup: CurvesSetup, points: pd.DataFrame) -> Iterator[str]:
     if setup.synthetic:
         yield "The phantom is simpler than patients: nothing here is an accuracy for patients."
     n_comparisons = len(setup.models) - 1
@@ -155,6 +155,10 @@ def _limits(setup: CurvesSetup) -> Iterator[str]:
             "Stage 1 also learned from the scans of the patients who choose settings, without their contours. It has "
             "seen no patient held out."
         )
+    machines = points["machine"].value_counts()
+    if len(machines) > 1:
+        runs = enumeration([f"{count} on {machine}" for machine, count in machines.items()])
+        yield f"Machines differ in the steps that they do in a CPU second. The runs: {runs}."
     yield from LIMITS
 
 

@@ -53,6 +53,10 @@ class CurvesFolder:
         """Return the file that a finished run has."""
         return self.run(run) / "run.json"
 
+    def run_scores(self, run: CurveRun) -> Path:
+        """Return the scores of a finished run."""
+        return self.run(run) / "scores.csv"
+
     @property
     def points(self) -> Path:
         """Table of all finished runs, one row per run."""

@@ -6,13 +6,13 @@ from importlib.metadata import version
 
 import pandas as pd
 
-from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.trial import TrialResult
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.system_report import processor
 from gynbtnet.training.run_cost import TrainingCost
 
 _SCORE_COLUMNS = ("case", "patient", "structure", "dsc", "hd95_mm", "asd_mm", "missing_in")
@@ -40,6 +40,7 @@ class RunRecord:
         earlier_cpu_seconds: CPU time of the earlier stages, in seconds.
         parameters: number of the network's parameters.
         version: version of gynbtnet that ended the run.
+        machine: processor of the machine that ended the run.
     """
 
     run: str
@@ -58,6 +59,7 @@ class RunRecord:
     earlier_cpu_seconds: float
     parameters: int | None
     version: str
+    machine: str
 
 
 def record_run(
@@ -68,7 +70,7 @@ def record_run(
     earlier: Iterable[TrainingCost],
     folder: CurvesFolder,
 ) -> None:
-    """Write the record of a finished run.
+    """Write the scores of a finished run, then its record.
 
     Args:
         run: the run.
@@ -97,7 +99,16 @@ def record_run(
         earlier_cpu_seconds=sum(stage.cpu_seconds or 0.0 for stage in costs),
         parameters=cost.parameters,
         version=version("gynbtnet"),
+        machine=processor(),
     )
+    write_record(folder, run, record, score_table(result.evaluation.scores)[list(_SCORE_COLUMNS)])
+
+
+def write_record(folder: CurvesFolder, run: CurveRun, record: RunRecord, scores: pd.DataFrame) -> None:
+    """Write scores and record of a finished run; the record comes last, since a run that has one is finished."""
+    folder.run(run).mkdir(parents=True, exist_ok=True)
+    with atomic_write(folder.run_scores(run)) as partial:
+        scores.to_csv(partial, index=False)
     write_json(record, folder.record(run))
 
 
@@ -119,8 +130,7 @@ def write_tables(folder: CurvesFolder, runs: Sequence[CurveRun]) -> None:
         record = read_record(folder, run)
         if record is not None:
             records.append(asdict(record))
-            table = score_table(Evaluation.load(folder.run(run) / "evaluation").scores)[list(_SCORE_COLUMNS)]
-            scores.append(table.assign(run=record.run))
+            scores.append(pd.read_csv(folder.run_scores(run)).assign(run=record.run))
     if not records:
         return
     points = pd.DataFrame(records).astype({"draw": "Int64", "parameters": "Int64"})

@@ -1,12 +1,14 @@
 """Setup of learning curves, written before the first run and needed with the tables to draw the figures."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.scans import Ingested
 from gynbtnet.recipes.curves_recipe import CurvesDesign, CurvesRecipe
 from gynbtnet.recipes.loading import load_run_recipe, save_recipe
+from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 
@@ -81,15 +83,19 @@ def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) 
     for name, model in recipe.models.items():
         for candidate, variant in model.candidates.items():
             path = folder.recipe(name, candidate)
-            if path.is_file() and load_run_recipe(path).model_dump(exclude={"description"}) != variant.model_dump(
-                exclude={"description"}
-            ):
+            if path.is_file() and not has_settings(path, variant):
                 raise BadInput(
                     f"The curves in {folder.folder} were begun with other settings of {name}, candidate {candidate}, "
                     f"which are in {path}; give another --out, or these settings."
                 )
             save_recipe(variant, path)
     return setup
+
+
+def has_settings(path: Path, recipe: Recipe) -> bool:
+    """Return whether a candidate's recipe on disk has the same settings as ``recipe``; its description may differ."""
+    stored, expected = (one.model_dump(exclude={"description"}) for one in (load_run_recipe(path), recipe))
+    return stored == expected
 
 
 def read_setup(folder: CurvesFolder) -> CurvesSetup:

@@ -10,6 +10,7 @@ import numpy as np
 from gynbtnet.datasets.split import Split
 from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.earlier_stages import Busy, earlier_stages, train_earlier_stages
+from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.run_record import read_record, record_run, write_tables
@@ -50,6 +51,7 @@ def trace_curves(
     folder: Path,
     *,
     models: Sequence[str] | None = None,
+    finished: Path | None = None,
     stop_after_minutes: float | None = None,
     jobs: int = 1,
 ) -> Path:
@@ -64,6 +66,8 @@ def trace_curves(
         scans: scans for training and test; None: the recipe's phantom, which is written to ``folder`` first.
         folder: folder of the curves, see :class:`CurvesFolder`.
         models: names of the models whose runs are done now; None: all.
+        finished: folder with ``points.csv``, ``scores.csv`` and ``recipes`` of the same curves, begun elsewhere: their
+            runs count as finished.
         stop_after_minutes: time after which the command ends. Runs of GynBTNet and Swin-UNETR then pause; a run of
             nnU-Net that has begun is finished. None: no limit.
         jobs: number of processes for ingestion and preparation.
@@ -72,7 +76,8 @@ def trace_curves(
         The path of the results page, ``results.md``.
 
     Raises:
-        BadInput: If recipe and scans don't fit together, ``folder`` has other curves, or a step can't use its input.
+        BadInput: If recipe and scans don't fit together, ``folder`` or ``finished`` has other curves, or a step can't
+            use its input.
         Paused: If the time is over before all runs are finished. Tables, figures and page show those that are.
     """
     deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
@@ -83,6 +88,9 @@ def trace_curves(
         ingested = _ingest(recipe, scans, folders, jobs)
         setup = write_setup(recipe, ingested, folders)
     context = _Context(recipe, ingested, folders, deadline, jobs)
+    if finished is not None:
+        scored = {run: _scored_patients(context, run) for run in setup.runs}
+        take_finished_runs(Path(finished), recipe, scored, folders)
     try:
         _run_all(context, [run for run in setup.runs if run.model in selected])
     finally:
