@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
 
-.PHONY: install install-dev demo test test-all coverage lint bench docs clean
+.PHONY: install install-dev demo test test-all quick-tests coverage lint style types bench docs clean
 
 install: .venv/installed
 install-dev: .venv/installed-dev
@@ -29,17 +29,27 @@ demo: install
 	    --out $(DEMO)/contours
 	@echo "To look at a contour and correct it: $(BIN)/gynbtnet review $(DEMO)/contours/patient-001_f1"
 
-lint: install-dev
+lint: style types
+
+style: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/python tools/plain_words.py
 
-# One process per core, each with one thread: processes that share cores are many times slower.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile
+types: install-dev
+	$(BIN)/mypy
+
+# One process per core, each with one thread: processes that share cores are many times slower. The longest files, in
+# tests/acceptance, have few tests; pytest-xdist would start them last, and all cores but one would wait.
+# Bytecode is kept even if the environment says otherwise: the tests start many processes that import the package.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 COVERAGE := --cov --cov-report=term
 
-test: lint
+# mypy uses a single core, for minutes if it has no cache: the tests run at the same time. Either can fail.
+test: style
+	$(MAKE) --jobs=2 types quick-tests
+
+quick-tests: install-dev
 	$(PYTEST) -m "not slow"
 
 # The quick tests again, and how much of the code they run: 40 % more time. Fails below the limit in pyproject.toml.

@@ -27,19 +27,25 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def scheduler(tmp_path: Path) -> Iterator[str]:
-    """Address of a Dask cluster of two workers on this machine, which import modules from ``tmp_path``."""
+@pytest.fixture(scope="module")
+def cluster_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder from which the workers of the cluster import modules."""
+    return tmp_path_factory.mktemp("cluster")
+
+
+@pytest.fixture(scope="module")
+def scheduler(cluster_folder: Path) -> Iterator[str]:
+    """Address of a Dask cluster of two workers on this machine."""
     pytest.importorskip("distributed")
-    (tmp_path / "cluster.py").write_text(CLUSTER)
+    (cluster_folder / "cluster.py").write_text(CLUSTER)
     cluster = subprocess.Popen(
         [sys.executable, "-W", "ignore", "cluster.py"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        cwd=cluster_folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(cluster_folder), os.environ.get("PYTHONPATH", "")])},
     )
     with cluster:
         assert cluster.stdin

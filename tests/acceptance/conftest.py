@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -23,18 +24,23 @@ class CommandResult:
     err: str
 
 
-@pytest.fixture
-def gynbtnet(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
-    """Function that runs ``gynbtnet ARGUMENTS`` and returns the result."""
-
-    def run(*arguments: object) -> CommandResult:
-        monkeypatch.setattr(sys, "argv", ["gynbtnet", *map(str, arguments)])
-        capfd.readouterr()
-        code = 0
+def exit_code(*arguments: object) -> int:
+    """Run ``gynbtnet ARGUMENTS`` in this process and return its exit code."""
+    with patch.object(sys, "argv", ["gynbtnet", *map(str, arguments)]):
         try:
             main()
         except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+@pytest.fixture
+def gynbtnet(capfd: pytest.CaptureFixture[str]) -> Callable[..., CommandResult]:
+    """Function that runs ``gynbtnet ARGUMENTS`` and returns the result."""
+
+    def run(*arguments: object) -> CommandResult:
+        capfd.readouterr()
+        code = exit_code(*arguments)
         return CommandResult(code, *capfd.readouterr())
 
     return run

@@ -11,6 +11,8 @@ from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import stages
 
+from .conftest import exit_code
+
 STRUCTURES = "hr_ctv,bladder,rectum,sigmoid,uterus"
 
 
@@ -21,17 +23,18 @@ def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def steps(gynbtnet, export: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def steps(export: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cohort whose every patient was prepared, before anybody was held out."""
+    folder = tmp_path_factory.mktemp("steps")
     for arguments in (
-        ("ingest", export, "--out", tmp_path / "cohort", "--structures", STRUCTURES),
-        ("plan", tmp_path / "cohort", "smoke", "--stage", "task", "--out", tmp_path / "plan"),
-        ("prepare", tmp_path / "cohort", tmp_path / "plan", "--out", tmp_path / "prepared"),
-        ("split", tmp_path / "cohort", "--test", 1, "--folds", 2, "--out", tmp_path / "split.json"),
+        ("ingest", export, "--out", folder / "cohort", "--structures", STRUCTURES),
+        ("plan", folder / "cohort", "smoke", "--stage", "task", "--out", folder / "plan"),
+        ("prepare", folder / "cohort", folder / "plan", "--out", folder / "prepared"),
+        ("split", folder / "cohort", "--test", 1, "--folds", 2, "--out", folder / "split.json"),
     ):
-        assert gynbtnet(*arguments).code == 0
-    return tmp_path
+        assert exit_code(*arguments) == 0
+    return folder
 
 
 def refused(result, *words: str) -> None:
@@ -102,39 +105,39 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return seen
 
 
-def test_a_prepared_test_patient_takes_no_part(gynbtnet, steps: Path, trained_on: set[str]) -> None:
+def test_a_prepared_test_patient_takes_no_part(gynbtnet, steps: Path, tmp_path: Path, trained_on: set[str]) -> None:
     result = gynbtnet(
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),
-        *("--out", steps / "run"),
+        *("--out", tmp_path / "run"),
     )
     assert result.code == 0, result.err
     prepared, split = PreparedCohort.open(steps / "prepared"), Split.load(steps / "split.json")
     assert trained_on == prepared.ids_of(set(prepared.patients).difference(split.test))
 
 
-def test_a_task_without_a_split_is_refused(gynbtnet, steps: Path) -> None:
-    result = gynbtnet("finetune", steps / "prepared", "smoke", "--stage", "task", "--out", steps / "run")
+def test_a_task_without_a_split_is_refused(gynbtnet, steps: Path, tmp_path: Path) -> None:
+    result = gynbtnet("finetune", steps / "prepared", "smoke", "--stage", "task", "--out", tmp_path / "run")
     refused(result, "--split")
 
 
-def test_another_cohorts_split_is_refused(gynbtnet, steps: Path) -> None:
-    Split(("X",), (("Y",), ("Z",)), 0).save(steps / "other.json")
+def test_another_cohorts_split_is_refused(gynbtnet, steps: Path, tmp_path: Path) -> None:
+    Split(("X",), (("Y",), ("Z",)), 0).save(tmp_path / "other.json")
     result = gynbtnet(
-        *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "other.json"),
-        *("--out", steps / "run"),
+        *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", tmp_path / "other.json"),
+        *("--out", tmp_path / "run"),
     )
     refused(result, "The split lacks")
     result = gynbtnet(
-        *("plan", steps / "cohort", "smoke", "--stage", "task", "--split", steps / "other.json"),
-        *("--out", steps / "other"),
+        *("plan", steps / "cohort", "smoke", "--stage", "task", "--split", tmp_path / "other.json"),
+        *("--out", tmp_path / "other"),
     )
     refused(result, "split")
 
 
 @pytest.mark.parametrize("change", ["task.plan.preset=S", "structures=[hr_ctv, bladder]", "task.plan.batch_size=1"])
-def test_a_recipe_that_wants_other_prepared_scans(gynbtnet, steps: Path, change: str) -> None:
+def test_a_recipe_that_wants_other_prepared_scans(gynbtnet, steps: Path, tmp_path: Path, change: str) -> None:
     result = gynbtnet(
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),
-        *("--set", change, "--out", steps / "run"),
+        *("--set", change, "--out", tmp_path / "run"),
     )
     refused(result, "prepared with")

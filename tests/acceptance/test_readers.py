@@ -12,7 +12,7 @@ from gynbtnet.phantom import write_brachytherapy
 @pytest.fixture(scope="module")
 def export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clinic") / "export"
-    write_brachytherapy(folder, patients=4, fractions=1, spacing=(12, 10, 10), matrix=(16, 32, 40))
+    write_brachytherapy(folder, patients=2, fractions=1, spacing=(12, 10, 10), matrix=(16, 32, 40))
     return folder
 
 

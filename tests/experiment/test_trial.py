@@ -21,7 +21,7 @@ from gynbtnet.runtime import BadInput, sha256_of
 
 CHANGES = [
     *("structures=[ball]", "task.training.epochs=2", "task.training.steps_per_epoch=1"),
-    *("task.training.validation_patches=1", "task.training.augmentation=none"),
+    *("task.training.validation_patches=1", "task.training.augmentation=none", "prediction.preview=false"),
 ]
 NNUNET = {"epochs": 1, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 

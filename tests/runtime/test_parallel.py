@@ -162,11 +162,11 @@ def noted(scan, out):
 
 
 def test_two_workers_of_a_dask_cluster_share_the_work(
-    scheduler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scheduler: str, cluster_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "noted_by_workers.py").write_text(WORK)
+    (cluster_folder / "noted_by_workers.py").write_text(WORK)
     (tmp_path / "out").mkdir()
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(cluster_folder)
     work = partial(importlib.import_module("noted_by_workers").noted, out=tmp_path / "out")
     with use_cluster(scheduler):
         results = map_scans(work, [1, 2, 3, 4, 6, 12], name=str, title="Dividing")

@@ -27,7 +27,10 @@ from gynbtnet.training import Budget
 SPLIT = Split(test=("p0", "p4"), folds=(("p1",), ("p2", "p3")), seed=0)
 RATE, AXES, WARM_UP = "task.training.learning_rate", "task.training.mirror_axes", "task.training.warm_up_share"
 SPACE: SearchSpace = {RATE: ValueRange(1e-4, 1e-2), AXES: ValueList((["x"], [])), WARM_UP: ValueList((0.0, 0.5))}
-CHANGES = ["structures=[ball]", "task.training.augmentation=light", "task.training.warm_up_epochs=1"]
+CHANGES = [
+    *("structures=[ball]", "task.training.augmentation=light", "task.training.warm_up_epochs=1"),
+    "prediction.preview=false",
+]
 _OPENED: list[str] | None = None
 
 
