@@ -74,6 +74,18 @@ def evaluate(
             help="Reference contours of a second reader, in any form of the predictions. Default: the cohort's."
         ),
     ] = None,
+    reader: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FOLDER",
+            help="Contours of one of several readers, in any form of the predictions; repeatable. The folder of COHORT "
+            "means its own contours. Readers are compared with each other, the model and their consensus.",
+        ),
+    ] = None,
+    ratings: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of ratings of the predicted contours: case, structure, rater, score from 1 to 5."),
+    ] = None,
     aliases: Aliases = None,
     allow_automatic: AllowAutomatic = False,
     missing_structure_policy: Annotated[
@@ -112,6 +124,7 @@ def evaluate(
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.contours.evaluate_contours import evaluate_contours
+    from gynbtnet.evaluation.contours.reader_contours import parse_readers
     from gynbtnet.evaluation.metrics.score_table import SHOWN_METRICS, scoring_note
     from gynbtnet.evaluation.metrics.settings import ScoringSettings
     from gynbtnet.evaluation.metrics.tolerances import Tolerances
@@ -132,6 +145,8 @@ def evaluate(
         out,
         settings,
         truth=truth,
+        readers=parse_readers(reader or ()),
+        ratings=ratings,
         names=StructureNames.load(aliases),
         allow_automatic=allow_automatic,
         review_share=review_share,

@@ -1,15 +1,21 @@
 """Evaluation of contours in any form: matched, scored and reported."""
 
 import tempfile
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.reference_contours import refuse_automatic
 from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
+from gynbtnet.evaluation.contours.reader_contours import reader_cohorts
 from gynbtnet.evaluation.contours.second_reader import with_second_reader
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
+from gynbtnet.evaluation.readers.rating_sheet import read_ratings
+from gynbtnet.evaluation.readers.rating_study import study_ratings
+from gynbtnet.evaluation.readers.reader_study import study_readers
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 from gynbtnet.imaging.structure_names import StructureNames
 
@@ -21,13 +27,15 @@ def evaluate_contours(
     settings: ScoringSettings | None = None,
     *,
     truth: Path | None = None,
+    readers: Mapping[str, Path] | None = None,
+    ratings: Path | None = None,
     names: StructureNames | None = None,
     allow_automatic: bool = False,
     review_share: float = 0.2,
     jobs: int = 1,
     memory_gb: float | None = None,
 ) -> tuple[Evaluation, Cohort]:
-    """Score contours of a model or a reader against those of a cohort or of another reader, and write the report page.
+    """Score contours against those of a cohort or of other readers, and write the report page.
 
     Both may be predictions under any names, nnU-Net's label maps, folders of masks, or RTSTRUCTs, which are read onto
     the grids of the CTs.
@@ -39,6 +47,10 @@ def evaluate_contours(
         settings: policy for missing structures and tolerance of the surface DSC.
         truth: folder with the contours of a second reader, which replace those of the cohort; cases without them are
             left out. None: the contours of the cohort.
+        readers: folder of each of several readers by name, who are compared with each other and with the predictions;
+            see :func:`~gynbtnet.evaluation.contours.reader_contours.reader_cohorts`.
+        ratings: CSV file with ratings of the predicted contours, see
+            :func:`~gynbtnet.evaluation.readers.rating_sheet.read_ratings`.
         names: meaning of names of ROIs, labels and masks; None: the built-in table.
         allow_automatic: accept predictions that nobody has approved as reference.
         review_share: share of the cases to review, for the triage by predicted DSC.
@@ -58,13 +70,45 @@ def evaluate_contours(
         >>> {score.dsc for score in evaluation.scores}, len(scored.cases) == len(cohort.cases)
         ({1.0}, True)
     """
+    settings = settings or ScoringSettings()
     with ExitStack() as stack:
+        own = cohort
         if truth is not None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gynbtnet-")))
             cohort = with_second_reader(cohort, truth, folder, names, allow_automatic=allow_automatic)
         elif not allow_automatic:
             refuse_automatic(cohort, "as reference")
-        matched, by_case = stack.enter_context(matched_predictions(cohort, predictions, names))
+        sheet = read_ratings(ratings, cohort, names) if ratings else ()
+        predicted, by_case = stack.enter_context(matched_predictions(_with_all_structures(cohort), predictions, names))
+        matched = _with_missing(predicted, cohort)
+        by_reader = {}
+        if readers:
+            scored = {case.id for case in cohort.cases}
+            shared = replace(own, cases=tuple(case for case in own.cases if case.id in scored))
+            by_reader = stack.enter_context(reader_cohorts(shared, readers, names, allow_automatic=allow_automatic))
         evaluation = evaluate(matched, by_case, out, settings, jobs=jobs, memory_gb=memory_gb)
-        report_evaluation(matched, by_case, evaluation, out, names, review_share=review_share)
+        study = (
+            study_readers(predicted, by_case, by_reader, settings, jobs=jobs, memory_gb=memory_gb)
+            if by_reader
+            else None
+        )
+        rated = study_ratings(sheet, evaluation.scores) if sheet else None
+        report_evaluation(
+            matched, by_case, evaluation, out, names, review_share=review_share, readers=study, ratings=rated
+        )
     return evaluation, matched
+
+
+def _with_all_structures(cohort: Cohort) -> Cohort:
+    """Return the cohort as if each case had all structures; those that a prediction lacks are then the missing ones."""
+    return replace(cohort, cases=tuple(replace(case, missing=()) for case in cohort.cases))
+
+
+def _with_missing(predicted: Cohort, cohort: Cohort) -> Cohort:
+    """Return the predicted cases; structures that their reference or their prediction lacks are missing."""
+    missing = {case.id: case.missing for case in cohort.cases}
+    cases = tuple(
+        replace(case, missing=(*missing[case.id], *(name for name in case.missing if name not in missing[case.id])))
+        for case in predicted.cases
+    )
+    return replace(predicted, cases=cases)

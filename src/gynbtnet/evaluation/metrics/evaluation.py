@@ -39,9 +39,12 @@ _BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks,
 _SETTING_COLUMNS = ("missing_structure_policy", "tolerance_mm", "surface")
 _FORMER_COLUMNS = {"policy": "missing_structure_policy", "missed": "missing_in"}  # of scores.csv, by their former name
 EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
-REPORT_FILES = ("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv", "strata.csv")
-"""Files that :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds; the last one is the former
-name of the second."""
+REPORT_FILES = (
+    *("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv"),
+    *("reader_scores.csv", "reader_summary.csv", "ratings.csv", "rating_summary.csv"),
+    "strata.csv",  # former name of subgroups.csv
+)
+"""Files that :func:`gynbtnet.evaluation.reports.evaluation_report.report_evaluation` adds."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
+from gynbtnet.evaluation.readers.rating_study import RatingStudy
+from gynbtnet.evaluation.readers.reader_study import ReaderStudy
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
@@ -30,11 +32,13 @@ def report_evaluation(
     names: StructureNames | None = None,
     *,
     review_share: float = 0.2,
+    readers: ReaderStudy | None = None,
+    ratings: RatingStudy | None = None,
 ) -> Path:
     """Write ``report.html`` and the tables that it shows.
 
     These are ``subgroups.csv``, ``consistency.csv``, ``flags.csv`` if the predictions have flags, and ``triage.csv`` if
-    they have a predicted DSC.
+    they have a predicted DSC. With several readers or with ratings, there are also their tables.
 
     Viewers of cases that the page can't hold are pages in ``viewer``.
 
@@ -45,6 +49,8 @@ def report_evaluation(
         out: the folder of the evaluation.
         names: names and colours of the structures; None: the built-in table.
         review_share: share of the cases to review, for the triage.
+        readers: agreement of several readers; None without them.
+        ratings: ratings of the predicted contours; None without them.
 
     Returns:
         The path of the page.
@@ -55,6 +61,9 @@ def report_evaluation(
     names = names or StructureNames.load()
     results = model_results("", cohort, evaluation, predictions, cases_with_metal(cohort), review_share)
     results.save(out)
+    for study in (readers, ratings):
+        if study:
+            study.save(out)
     groups = {"scored": cohort}
     shown = {"prediction": evaluation}, {"prediction": predictions}, names
     examples = example_cases(cohort, *shown)
@@ -66,6 +75,8 @@ def report_evaluation(
         cohort_pictures=cohort_pictures(groups, names),
         notes=cohort.notes,
         results=(results,),
+        readers=readers,
+        ratings=ratings,
         examples=examples,
         viewers=other_viewers(cohort, *shown, out, examples.case_ids),
         review_command=review_command(predictions, cohort),

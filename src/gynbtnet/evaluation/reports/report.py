@@ -21,6 +21,8 @@ from gynbtnet.evaluation.metrics.score_table import (
     printed_summary,
     scoring_note,
 )
+from gynbtnet.evaluation.readers.rating_study import RatingStudy
+from gynbtnet.evaluation.readers.reader_study import ReaderStudy
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay
 from gynbtnet.evaluation.reports.case_selection import RANKING_RULE
 from gynbtnet.evaluation.reports.case_viewers import CaseViewers, viewer_list
@@ -28,6 +30,8 @@ from gynbtnet.evaluation.reports.example_cases import MISSED, ExampleCases, Pane
 from gynbtnet.evaluation.reports.first_screen import first_screen
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable, html_table
 from gynbtnet.evaluation.reports.model_results import ModelResults
+from gynbtnet.evaluation.reports.rating_section import rating_section
+from gynbtnet.evaluation.reports.reader_section import reader_section
 from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.evaluation.reports.triage_section import triage_section
 from gynbtnet.imaging.structure_names import StructureNames
@@ -57,6 +61,8 @@ class ReportContent:
         notes: important properties of the data, one sentence each.
         stages: the training stages in their order.
         results: results of each model on the test cases.
+        readers: agreement of several readers with each other and the model.
+        ratings: ratings of the predicted contours.
         tables: tables of the statistics, each with its heading; all of them are open.
         figures: plots of the statistics.
         warnings: limits of the statistics, one sentence each.
@@ -77,6 +83,8 @@ class ReportContent:
     notes: tuple[str, ...] = ()
     stages: tuple[StageReport, ...] = ()
     results: tuple[ModelResults, ...] = ()
+    readers: ReaderStudy | None = None
+    ratings: RatingStudy | None = None
     tables: tuple[tuple[str, GroupedTable], ...] = ()
     figures: tuple[Picture, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -126,6 +134,10 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Comparison", _comparison(content)
     if content.results:
         yield "Results", _results(content)
+    if content.readers:
+        yield "Readers", reader_section(content.readers, content.names)
+    if content.ratings:
+        yield "Ratings", rating_section(content.ratings, content.names)
     if content.examples:
         several = content.has_several_models
         yield (
