@@ -26,6 +26,7 @@ ORDER = [
     "inference",
     "baselines",
     "evaluation",
+    "exports",
     "review",
     "node",
     "recipes",

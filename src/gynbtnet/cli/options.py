@@ -137,6 +137,16 @@ class OutputForm(StrEnum):
     slicer = "slicer"
 
 
+class ExportForm(StrEnum):
+    """Model file format."""
+
+    zip = "zip"
+    nnunet = "nnunet"
+    onnx = "onnx"
+    stunet = "stunet"
+    encoder = "encoder"
+
+
 class HoleStyle(StrEnum):
     """RTSTRUCT hole styles."""
 

@@ -11,6 +11,7 @@ from gynbtnet.cli.options import (
     BackendForm,
     Cluster,
     ContourStyle,
+    ExportForm,
     Force,
     GantryTilt,
     HoleStyle,
@@ -23,16 +24,6 @@ from gynbtnet.cli.options import (
     RoiForm,
     UnequalSpacing,
 )
-
-
-class Format(StrEnum):
-    """Model file format."""
-
-    zip = "zip"
-    nnunet = "nnunet"
-    onnx = "onnx"
-    stunet = "stunet"
-    encoder = "encoder"
 
 
 class Weights(StrEnum):
@@ -156,7 +147,7 @@ def export(
     model: ModelPath,
     out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
-        Format,
+        ExportForm,
         typer.Option(
             help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, or "
             "the encoder with a loader in plain PyTorch."
@@ -165,24 +156,30 @@ def export(
     weights: Annotated[
         Weights, typer.Option(help="Weights at the end of training, or at the best validation score.")
     ] = Weights.last,
+    cohort: Annotated[
+        Path | None, typer.Option(help="Cohort of the training, whose counts the model card states.")
+    ] = None,
+    split: Annotated[Path | None, typer.Option(help="With --cohort: split with its test patients.")] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(help="Folder of gynbtnet evaluate for the model card. Default: that of a cross-validation."),
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="YAML file with the texts of the model card that only people can write.")
+    ] = None,
     force: Force = False,
 ) -> None:
-    """Export a model as one file, or for other software; the encoder of a pretraining run, too."""
-    from gynbtnet.inference.engine.settings import PredictionSettings
-    from gynbtnet.inference.models.encoder_export import export_encoder
-    from gynbtnet.inference.models.model import Model
-    from gynbtnet.inference.models.model_archive import write_archive
-    from gynbtnet.inference.models.model_loading import load_model
-    from gynbtnet.inference.models.nnunet_export import export_nnunet
-    from gynbtnet.inference.models.onnx_export import export_onnx
-    from gynbtnet.inference.models.stu_net_export import export_stu_net
+    """Export a model as one file, or for other software; the encoder of a pretraining run, too.
 
-    if to == Format.zip:
-        load_model(model, PredictionSettings(weights=weights.value, device="cpu"))
-        console.print(f"zip: {write_archive(model, out, weights=weights.value, force=force)}")
-        return
-    if to == Format.encoder:
-        console.print(f"encoder: {export_encoder(model, out, weights=weights.value, force=force)}")
-        return
-    write = {Format.nnunet: export_nnunet, Format.onnx: export_onnx, Format.stunet: export_stu_net}[to]
-    console.print(f"{to.value}: {write(Model.load(model, weights=weights.value, device='cpu'), out, force=force)}")
+    model_card.md is in the folder or zip, and next to a single file. It has the sections of the AID-RT card. The last
+    lines list what is open in it: keys of --card, and options that fill in counts.
+    """
+    from gynbtnet.exports.card.model_card import CardInputs
+    from gynbtnet.exports.model_export import ExportFormat, export_model
+
+    inputs = CardInputs(cohort, split, evaluation, card)
+    form = ExportFormat(to.value)
+    exported = export_model(model, out, form, weights=weights.value, force=force, inputs=inputs)
+    console.print(f"{to.value}: {exported.path}")
+    if exported.open:
+        console.print(f"Open in the model card ({len(exported.open)}): {', '.join(exported.open)}")

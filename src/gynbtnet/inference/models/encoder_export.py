@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gynbtnet.imaging.volume import AIR
+from gynbtnet.inference.models.model_archive import CARD
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.preparation.planning.plan import CT, Plan
@@ -21,7 +22,14 @@ _PREFIX = "encoder."
 _LARGEST = 3.4e38  # of float32: no limit
 
 
-def export_encoder(run: Path, out: Path, *, weights: Literal["last", "best"] = "last", force: bool = False) -> Path:
+def export_encoder(
+    run: Path,
+    out: Path,
+    *,
+    weights: Literal["last", "best"] = "last",
+    force: bool = False,
+    card: str | None = None,
+) -> Path:
     """Write the encoder of a run of any stage, also of pretraining, for use without GynBTNet.
 
     The folder contains ``encoder.safetensors``, ``encoder.json`` (preset, levels, spacing, normalisation) and
@@ -32,6 +40,7 @@ def export_encoder(run: Path, out: Path, *, weights: Literal["last", "best"] = "
         out: folder to write.
         weights: "last": end of the training; "best": best validation score.
         force: replace an earlier export.
+        card: model card; None: the folder has none.
 
     Returns:
         The folder.
@@ -46,7 +55,7 @@ def export_encoder(run: Path, out: Path, *, weights: Literal["last", "best"] = "
     plan = load_plan(run)
     if plan.network != "gynbtnet":
         raise BadInput(f"{run} trained {plan.network}; only the encoder of gynbtnet can be exported.")
-    ensure_replaceable(out, (WEIGHTS, DESCRIPTION, LOADER), DESCRIPTION)
+    ensure_replaceable(out, (WEIGHTS, DESCRIPTION, LOADER, CARD), DESCRIPTION)
     if (out / DESCRIPTION).exists() and not force:
         raise BadInput(f"{out} contains an encoder already; replace it with --force, or give another folder.")
     own = {name.removeprefix(_PREFIX): value for name, value in read_weights(path).items() if name.startswith(_PREFIX)}
@@ -58,6 +67,8 @@ def export_encoder(run: Path, out: Path, *, weights: Literal["last", "best"] = "
         (partial / DESCRIPTION).write_text(json.dumps(_description(plan, own), indent=1), encoding="utf-8")
         loader = Path(__file__).with_name("plain_encoder.py").read_bytes()
         (partial / LOADER).write_bytes(loader)
+        if card is not None:
+            (partial / CARD).write_text(card, encoding="utf-8")
     return out
 
 

@@ -4,6 +4,7 @@ Only files with the names of a model's files are extracted, and nothing in them 
 """
 
 import errno
+import hashlib
 import json
 import re
 import struct
@@ -22,9 +23,11 @@ from gynbtnet.runtime.json_files import read_json, sha256_of
 
 DIGESTS = "digests.json"
 """Name of the file in a zip that contains the SHA-256 of every other file."""
+CARD = "model_card.md"
+"""Name of the model card in an exported model."""
 
 _PARTS = re.compile(
-    r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_data\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
+    r"model_card\.md|(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_data\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can store: the same model gives the same bytes
 _MOST_GROWTH = 4
@@ -41,16 +44,17 @@ class _Digests:
     sha256: dict[str, str]
 
 
-def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False) -> Path:
+def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False, card: str | None = None) -> Path:
     """Write a model as a zip file; the same model gives the same bytes.
 
-    The zip contains plans and weights, but no logs, training states or pictures.
+    The zip contains plans, weights and the card, but no logs, training states or pictures.
 
     Args:
         folder: run folder, or folder with one run folder per fold.
         out: path that ends in ``.zip``.
         weights: "last": only the weights of the end of the training; "best": also the best ones.
         force: replace an existing file.
+        card: model card; None: the one in the folder, if there is one.
 
     Returns:
         The path of the zip file.
@@ -69,9 +73,14 @@ def write_archive(folder: Path, out: Path, *, weights: str, force: bool = False)
     names = [name for name in names if _PARTS.fullmatch(name) and (weights == "best" or "weights_best" not in name)]
     if not any(name.endswith(".safetensors") for name in names):
         raise BadInput(f"{folder} holds no weights of GynBTNet; a folder of nnU-Net is copied as it is.")
-    digests = _Digests({name: sha256_of(folder / name) for name in names})
+    digests = {name: sha256_of(folder / name) for name in names}
+    if card is not None:
+        names = [name for name in names if name != CARD]
+        digests[CARD] = hashlib.sha256(card.encode()).hexdigest()
     with atomic_write(out) as partial, zipfile.ZipFile(partial, "w") as archive:
-        archive.writestr(_entry(DIGESTS), json.dumps(asdict(digests), indent=1))
+        archive.writestr(_entry(DIGESTS), json.dumps(asdict(_Digests(digests)), indent=1))
+        if card is not None:
+            archive.writestr(_entry(CARD), card)
         for name in names:
             with (folder / name).open("rb") as source, archive.open(_entry(name), "w", force_zip64=True) as target:
                 copyfileobj(source, target, 2**20)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gynbtnet.inference.models.model import Model
+from gynbtnet.inference.models.model_archive import CARD
 from gynbtnet.networks.transfer import PartNames
 from gynbtnet.preparation.planning.nnunet_names import nnunet_outputs
 from gynbtnet.preparation.planning.nnunet_plans import OURS, STOCK, to_nnunet
@@ -18,12 +19,12 @@ from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
 
-_OURS = ("dataset.json", "plans.json", "README.md", "fold_0", "gynbtnet.json")
+_OURS = ("dataset.json", "plans.json", "README.md", "fold_0", "gynbtnet.json", CARD)
 _MARK = "gynbtnet.json"
 _NETWORK = "gynbtnet.networks.nnunet_network.ReorientedGynBTNet"
 
 
-def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
+def export_nnunet(model: Model, out: Path, *, force: bool = False, card: str | None = None) -> Path:
     """Write a model folder for ``nnUNetv2_predict_from_modelfolder -m``; GynBTNet must be installed there, too.
 
     If structures overlap, they are regions of nnU-Net. nnU-Net's window, overlap, mirroring and resampling are set to
@@ -33,6 +34,7 @@ def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
         model: GynBTNet model.
         out: folder to write.
         force: replace an earlier export.
+        card: model card; None: the folder has none.
 
     Returns:
         The folder.
@@ -51,6 +53,8 @@ def export_nnunet(model: Model, out: Path, *, force: bool = False) -> Path:
             _write(partial / name, content)
         _write(partial / _MARK, {"version": version("gynbtnet"), "weights_sha256": model.sha256})
         (partial / "README.md").write_text(_readme(model.plan), encoding="utf-8")
+        if card is not None:
+            (partial / CARD).write_text(card, encoding="utf-8")
         weights = {f"network.{name}": value for name, value in _ordered_weights(model, dataset).items()}
         torch.save(
             {

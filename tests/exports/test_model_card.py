@@ -1,0 +1,142 @@
+"""The card of a model: what the hub reads, what is counted, what stays open, and what must not be in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gynbtnet.datasets import Cohort
+from gynbtnet.exports import CardInputs, make_card
+from gynbtnet.exports.card.answers import FIELDS
+from gynbtnet.exports.card.small_counts import stated_count, stated_groups
+from gynbtnet.runtime import BadInput
+from gynbtnet.training import TrainingData
+
+from .conftest import PATIENT
+
+
+@pytest.fixture
+def inputs(cohort: Cohort, split: Path, evaluation: Path, tmp_path: Path) -> CardInputs:
+    answers = tmp_path / "card.yaml"
+    answers.write_text("license: CC-BY-4.0\nintended_use: First draft of contours.\nrisk_analysis:\n")
+    return CardInputs(cohort.folder, split, evaluation, answers)
+
+
+def front_matter(card: str) -> dict:
+    """Return the metadata in front of a card."""
+    opening, metadata, _ = card.split("---\n", 2)
+    assert opening == ""
+    return yaml.safe_load(metadata)
+
+
+def test_the_hub_reads_the_front_matter(model_folder: Path, inputs: CardInputs) -> None:
+    metadata = front_matter(make_card(model_folder, inputs).text)
+    assert metadata["language"] == ["en"]
+    assert metadata["license"] == "cc-by-4.0"
+    assert metadata["library_name"] == "gynbtnet"
+    assert metadata["pipeline_tag"] == "image-segmentation"
+    assert {"brachytherapy", "bladder", "rectum"} <= set(metadata["tags"])
+    (model,) = metadata["model-index"]
+    (result,) = model["results"]
+    assert result["task"]["type"] == "image-segmentation" and {"type", "name"} <= set(result["dataset"])
+    dice = {metric["name"]: metric["value"] for metric in result["metrics"] if metric["type"] == "dice"}
+    assert dice == {"DSC, Bladder": 0.825, "DSC, Rectum": 0.815}
+    assert all({"type", "value"} <= set(metric) for metric in result["metrics"])
+
+
+def test_the_hubs_own_library_reads_it(model_folder: Path, inputs: CardInputs) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.ModelCard(make_card(model_folder, inputs).text, ignore_metadata_errors=False).data
+    scores = {(score.metric_type, score.metric_name): score.metric_value for score in data.eval_results}
+    assert scores["dice", "DSC, Bladder"] == 0.825
+    assert data.license == "cc-by-4.0" and data.pipeline_tag == "image-segmentation"
+
+
+def test_what_can_be_counted_is_filled_in(model_folder: Path, inputs: CardInputs) -> None:
+    card = make_card(model_folder, inputs).text
+    assert re.findall(r"^## (\d)\.", card, re.MULTILINE) == list("012345")
+    for words in (
+        "trained on 20 scans of 12 patients",
+        "12 scans of 12 patients, training and validation together. fewer than 5 further patients held out",
+        "| Bladder | 12 | 90 |",
+        "| learning_rate | 0.006 |",
+        "Bladder: largest component",
+        "torch 2.8.0, device GPU",
+        "6 scans of 6 patients",
+        "| Bladder | 6 | 6 | 0.825 [0.805, 0.845] | 0.900 | 4.0 | fewer than 5 |",
+        "First draft of contours.",
+    ):
+        assert words in card, words
+
+
+def test_no_count_below_five_and_no_identifier(model_folder: Path, inputs: CardInputs) -> None:
+    card = make_card(model_folder, inputs).text
+    assert not re.search(rf"{PATIENT}|patient-\d|1\.2\.3|cohort of the clinic|host-of-the-clinic|/archive", card)
+    assert str(inputs.cohort) not in card
+    assert not re.search(r"\b[0-4] (further )?(patient|scan)", card)
+    assert "| Rectum | fewer than 5 | 60 |" in card  # of the plan
+    assert "| Rectum | fewer than 5 |\n" in card  # of the cohort
+    assert "| Rectum | fewer than 5 | fewer than 5 | 0.815" in card  # of the evaluation
+    assert "tandem+ovoids not stated, tandem+ring fewer than 5" in card  # 12 − 11 would be 1
+
+
+def test_a_small_training_is_not_counted(model_folder: Path) -> None:
+    TrainingData(4, 2, synthetic=True).save(model_folder)
+    card = make_card(model_folder).text
+    assert "trained on fewer than 5 scans of fewer than 5 patients" in card
+    assert "SYNTHETIC training data: no patient was scanned." in card
+    assert "synthetic-data" in front_matter(card)["tags"]
+
+
+def test_what_must_be_typed_is_marked_and_listed(model_folder: Path, inputs: CardInputs) -> None:
+    bare, filled = make_card(model_folder), make_card(model_folder, inputs)
+    assert bare.open == (*FIELDS, "--cohort", "--evaluation")
+    assert filled.open == tuple(key for key in FIELDS if key not in ("license", "intended_use"))
+    for card in (bare, filled):
+        marked = set(re.findall(r"\*\*To be stated\*\* \(`(\w+)`\)", card.text))
+        assert marked == set(card.open) & set(FIELDS) - {"name"}  # the name has a default
+    assert "model-index" not in front_matter(bare.text)
+    assert front_matter(bare.text)["license"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("licence: x", "answers 'licence', which no card asks"),
+        ("- license", "has no answers"),
+        ("license: [a, b]", "license in .* is not a text"),
+        ("license: 'x", "can't be read as answers"),
+        (f"version: {'x' * 5000}", "version in .* is not a text of at most 4000 characters"),
+    ],
+)
+def test_wrong_answers_are_refused(model_folder: Path, tmp_path: Path, content: str, words: str) -> None:
+    (tmp_path / "card.yaml").write_text(content)
+    with pytest.raises(BadInput, match=words):
+        make_card(model_folder, CardInputs(answers=tmp_path / "card.yaml"))
+
+
+def test_inputs_of_another_model_are_refused(model_folder: Path, inputs: CardInputs) -> None:
+    with pytest.raises(BadInput, match="--split belongs to --cohort"):
+        make_card(model_folder, CardInputs(split=inputs.split))
+    TrainingData(99, 50, synthetic=False).save(model_folder)
+    with pytest.raises(BadInput, match="has fewer patients than the training"):
+        make_card(model_folder, inputs)
+    with pytest.raises(BadInput, match="expected a trained model"):
+        make_card(model_folder.parent)
+
+
+@given(st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 30), max_size=6))
+def test_no_small_group_follows_from_the_total(sizes: dict[str, int]) -> None:
+    stated = stated_groups(sizes)
+    assert set(stated) == set(sizes)
+    withheld = [size for name, size in sizes.items() if not stated[name].isdigit()]
+    assert all(stated[name] == str(size) for name, size in sizes.items() if stated[name].isdigit())
+    assert not any(size < 5 for name, size in sizes.items() if stated[name].isdigit())
+    assert sum(withheld) >= 5 or len(withheld) in (0, len(sizes))
+
+
+def test_counts_in_words() -> None:
+    assert [stated_count(n, "scan") for n in (0, 4, 5)] == ["fewer than 5 scans", "fewer than 5 scans", "5 scans"]
