@@ -11,12 +11,12 @@ from gynbtnet.imaging import Geometry, Volume, write_ct_series
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.models.evaluated_settings import evaluated_settings, save_evaluated_settings
-from gynbtnet.inference.models.model_archive import write_archive
+from gynbtnet.inference.models.model_archive import open_archive, write_archive
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.runtime import BadInput
-from gynbtnet.training import TrainingData
+from gynbtnet.training import TrainingData, TrainingScans
 
 GRID = Geometry((12, 24, 24), (3.0, 3.0, 3.0))
 
@@ -72,9 +72,12 @@ def test_a_model_of_synthetic_patients_warns_on_a_real_scan(
 
 def test_zips_keep_what_a_model_was_trained_on_and_evaluated_with(model_folder: Path, tmp_path: Path) -> None:
     TrainingData(5, 3, synthetic=False).save(model_folder)
+    TrainingScans(("aa",)).save(model_folder)
     save_evaluated_settings(PredictionSettings(mirroring=False, overlap=0.3, device="cpu"), model_folder)
     archive = write_archive(model_folder, tmp_path / "model.zip", weights="last")
     assert load_model(archive).trained_on == TrainingData(5, 3, synthetic=False)
+    with open_archive(archive) as unpacked:
+        assert TrainingScans.load(unpacked) == TrainingScans(("aa",))
     for path in (archive, model_folder):
         settings = evaluated_settings(path)
         assert settings is not None and (settings.mirroring, settings.overlap) == (False, 0.3)

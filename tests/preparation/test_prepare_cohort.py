@@ -13,7 +13,7 @@ from scipy import ndimage
 
 import gynbtnet.preparation.prepare_cohort as module
 from gynbtnet.datasets import Cohort
-from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.imaging import Geometry, Volume, read_volume, voxel_digest, write_volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.planning.plan_files import save_plan
@@ -245,3 +245,19 @@ def test_a_scan_beyond_memory_is_refused_and_the_others_are_kept(
     assert "500×512×512 voxels (z, y, x), resampled to 1666667×" in str(failed.value)
     assert "GB are available" in str(failed.value)
     assert not scans_read or wide.image not in scans_read
+
+
+def test_scans_have_digests_and_earlier_records_get_them(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort(GRIDS[:2])
+    source = replace(cohort.cases[0].source, sha256={"CT": "b", "RS.dcm": "a"})
+    cohort = replace(cohort, cases=(replace(cohort.cases[0], source=source), cohort.cases[1]))
+    first = prepare(cohort, PLAN, tmp_path / "out")
+    assert first.cases[0].scan_digest == voxel_digest(read_volume(cohort.cases[0].image)) != first.cases[1].scan_digest
+    assert [case.source_digests for case in first.cases] == [("a", "b"), ()]
+    record = json.loads(first.cases[0].record_file.read_text())
+    del record["scan_digest"], record["source_digests"]
+    first.cases[0].record_file.write_text(json.dumps(record))
+    before = first.cases[0].image_file.stat().st_mtime_ns
+    assert prepare(cohort, PLAN, tmp_path / "out").cases == first.cases
+    assert first.cases[0].image_file.stat().st_mtime_ns == before, "its voxels are kept"
+    assert PreparedCohort.open(tmp_path / "out").cases == first.cases

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
     from gynbtnet.imaging.files.slicer_segmentation import write_slicer_segmentation
     from gynbtnet.imaging.files.volume_files import from_sitk, read_volume, to_sitk, write_volume
+    from gynbtnet.imaging.files.voxel_digest import voxel_digest
     from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.label_map import Overlap, paint_label_map, paint_masks
     from gynbtnet.imaging.metal import METAL_HU, is_metal
@@ -92,6 +93,7 @@ __all__ = [
     "search_series",
     "to_sitk",
     "unicode_composed",
+    "voxel_digest",
     "write_ct_series",
     "write_label_names",
     "write_mask_folder",
@@ -126,6 +128,7 @@ __getattr__, __dir__ = lazy_names(
         "files.mask_folder": ["read_mask_folder", "write_mask_folder"],
         "files.slicer_segmentation": ["write_slicer_segmentation"],
         "files.volume_files": ["from_sitk", "read_volume", "to_sitk", "write_volume"],
+        "files.voxel_digest": ["voxel_digest"],
         "geometry": ["Geometry"],
         "label_map": ["Overlap", "paint_label_map", "paint_masks"],
         "metal": ["METAL_HU", "is_metal"],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
     from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
     from gynbtnet.phantom.settings import PhantomSettings
+    from gynbtnet.phantom.unusual_cases import male_pelvis, vaginal_cylinder
 
 __all__ = [
     "NESTED_STRUCTURES",
@@ -22,8 +23,10 @@ __all__ = [
     "PhantomSettings",
     "draw_patient",
     "fraction_count",
+    "male_pelvis",
     "pelvic_geometry",
     "phantom_case",
+    "vaginal_cylinder",
     "write_brachytherapy",
     "write_clinic_fraction",
     "write_organs",
@@ -39,5 +42,6 @@ __getattr__, __dir__ = lazy_names(
         "clinic_export": ["write_clinic_fraction"],
         "cohorts": ["fraction_count", "write_brachytherapy", "write_organs", "write_unlabelled"],
         "settings": ["PhantomSettings"],
+        "unusual_cases": ["male_pelvis", "vaginal_cylinder"],
     },
 )

@@ -16,6 +16,7 @@ from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.reference_contours import refuse_automatic
 from gynbtnet.imaging.files.volume_files import read_volume
+from gynbtnet.imaging.files.voxel_digest import voxel_digest
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.preparation.body_voxels import body_voxels
 from gynbtnet.preparation.foreground import foreground_voxels
@@ -30,6 +31,7 @@ from gynbtnet.preparation.store import (
     is_recorded,
     read_prepared_case,
     write_prepared_case,
+    write_record_alone,
 )
 from gynbtnet.runtime.available_memory import available_bytes, check_memory
 from gynbtnet.runtime.errors import BadInput
@@ -121,7 +123,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     if is_recorded(out, case.id):
         existing = read_prepared_case(out, case.id)
         if existing.key == key and existing.units and all(path.is_file() for path in existing.files):
-            return existing
+            return existing if existing.scan_digest else _with_digests(existing, case)
     check_memory(
         (peak_gb(case, plan) - _PROCESS_GB) * 1e9,
         f"The preparation of {by_axis(case.geometry.shape)} voxels (z, y, x), resampled to "
@@ -130,6 +132,7 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     )
     volumes = [read_volume(path) for path in case.images]
     source = volumes[0].geometry
+    scan_digest = voxel_digest(volumes[0])
     preprocessed = preprocess_with_units(volumes, plan)
     image, geometry = preprocessed.image, preprocessed.geometry
     ct = next((volume for volume, name in zip(volumes, plan.channels, strict=True) if name.casefold() == CT), None)
@@ -158,9 +161,22 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         missing=_missing(case, plan),
         units=preprocessed.units,
         body_known=body is not None,
+        scan_digest=scan_digest,
+        source_digests=_source_digests(case),
     )
     write_prepared_case(prepared, image, labels, foreground, plan.patch_size, body, plan.regions)
     return prepared
+
+
+def _with_digests(prepared: PreparedCase, case: Case) -> PreparedCase:
+    """Add the digests of a scan to the record of an earlier version."""
+    known = replace(prepared, scan_digest=voxel_digest(read_volume(case.image)), source_digests=_source_digests(case))
+    write_record_alone(known)
+    return known
+
+
+def _source_digests(case: Case) -> tuple[str, ...]:
+    return tuple(sorted(set(case.source.sha256.values())))
 
 
 def _label_map(case: Case, plan: Plan) -> Volume:

@@ -57,6 +57,9 @@ class PreparedCase:
         units: size of one unit of the stored values per channel, in the channel's own values (HU for CT). Empty if the
             scan was prepared by an earlier version or by nnU-Net.
         body_known: whether voxels of the body are stored, around which patches are drawn.
+        scan_digest: digest of the first channel's voxels, see :mod:`gynbtnet.imaging.files.voxel_digest`. Empty if the
+            scan was prepared by an earlier version or by nnU-Net.
+        source_digests: digests of the files that the case was ingested from; empty if they are not recorded.
     """
 
     id: str
@@ -71,6 +74,8 @@ class PreparedCase:
     missing: tuple[str, ...] = ()
     units: tuple[float, ...] = ()
     body_known: bool = False
+    scan_digest: str = ""
+    source_digests: tuple[str, ...] = ()
 
     @property
     def shape(self) -> Triple:
@@ -305,6 +310,11 @@ def write_record(case: PreparedCase, foreground: Mapping[int, npt.NDArray[np.int
     if case.labelled:
         with atomic_write(case.foreground_file) as partial:
             np.savez(partial, allow_pickle=False, **{str(label): voxels for label, voxels in foreground.items()})
+    write_record_alone(case)
+
+
+def write_record_alone(case: PreparedCase) -> None:
+    """Write the record of a case whose other files exist, atomically."""
     write_json(replace(case, folder=Path()), case.record_file)
 
 

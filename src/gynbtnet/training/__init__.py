@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from gynbtnet.training.stages import finetune, pretrain
     from gynbtnet.training.training_data import TrainingData
+    from gynbtnet.training.training_scans import TrainingScans
 
 __all__ = [
     "LEGACY_VALUES",
@@ -46,6 +47,7 @@ __all__ = [
     "SegmentationSettings",
     "TrainingCost",
     "TrainingData",
+    "TrainingScans",
     "TrainingSettings",
     "build_network",
     "build_proxy_network",
@@ -78,6 +80,7 @@ __getattr__, __dir__ = lazy_names(
         "settings": ["PretrainingSettings", "ProxyTaskSettings", "SegmentationSettings", "TrainingSettings"],
         "stages": ["finetune", "pretrain"],
         "training_data": ["TrainingData"],
+        "training_scans": ["TrainingScans"],
         "run_cost": ["TrainingCost", "training_cost"],
     },
 )

@@ -45,6 +45,7 @@ from gynbtnet.training.settings import (
 from gynbtnet.training.starting_weights import read_starting_weights
 from gynbtnet.training.trained_parameters import freeze_untrained, scale_heads
 from gynbtnet.training.training_data import TrainingData
+from gynbtnet.training.training_scans import TrainingScans
 
 _LEAST_IN_SEGMENTATION, _LEAST_IN_PRETRAINING = 0.5, 0.1
 """Shares of the estimated memory of a step that it needs at least: in half precision, and with most cells masked."""
@@ -213,7 +214,7 @@ def finetune(
     patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
     source = read_starting_weights(start, plan.network) if start is not None else None
-    run = _open(stage, training, validation, {"start": source.sha256 if source else None})
+    run = _open(stage, training, validation, {"start": source.sha256 if source else None}, start)
     with _seeded(settings.seed):
         network = build_network(plan, deep_supervision=settings.deep_supervision)
         _initialise(network, settings)
@@ -338,8 +339,22 @@ def _initialise(network: nn.Module, settings: TrainingSettings) -> None:
         initialise_he(network)
 
 
-def _open(stage: _Stage, training: Batches, validation: Batches | None, source: Mapping[str, Any]) -> RunFolder:
-    """Create or resume the run folder; ``source`` holds the digests of further inputs."""
+def _open(
+    stage: _Stage,
+    training: Batches,
+    validation: Batches | None,
+    source: Mapping[str, Any],
+    start: Path | None = None,
+) -> RunFolder:
+    """Create or resume the run folder.
+
+    Args:
+        stage: the stage.
+        training: batches to train on.
+        validation: batches to validate on.
+        source: digests of further inputs.
+        start: run folder or weights of the earlier stage; None: from scratch.
+    """
     recipe = {"stage": stage.name, "settings": stage.settings.model_dump(mode="json")}
     inputs = {
         "training": _digests(training.cases),
@@ -350,6 +365,7 @@ def _open(stage: _Stage, training: Batches, validation: Batches | None, source: 
         run = open_run(stage.out, recipe, inputs, stage.plan)
     if stage.fabric.is_global_zero:
         TrainingData.of_cases(training.cases, synthetic=stage.prepared.synthetic).save(run.path)
+        TrainingScans.of_cases([*training.cases, *(validation.cases if validation else ())], start).save(run.path)
     return run
 
 

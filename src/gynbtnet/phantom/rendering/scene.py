@@ -108,10 +108,12 @@ def _surrounding_layers(
 
     yield from small_bowel_layers(patient, fraction, spine, Mottled(FAT + 18, 20.0, texture(603, 12.0)))
     parametria = Superellipsoid(axis.at(10)[0] + (0, 3, 0), (48.0, 11.0, 15.0))
-    yield PaintedLayer(parametria, Mottled(patient.parametrial_hu, 45.0, texture(602, 7.0)), opacity=0.55)
+    yield PaintedLayer(parametria, Mottled(patient.parametrial_hu, 45.0, texture(602, 7.0)), opacity=0.55, female=True)
     for side in (-1.0, 1.0):
-        yield PaintedLayer(Superellipsoid(axis.at(34)[0] + (side * 40, 10, 6), (14.0, 9.0, 12.0)), Uniform(27.0))
-    yield PaintedLayer(vagina(axis, fraction.implant), Uniform(VISCERAL_WALL + 6))
+        yield PaintedLayer(
+            Superellipsoid(axis.at(34)[0] + (side * 40, 10, 6), (14.0, 9.0, 12.0)), Uniform(27.0), female=True
+        )
+    yield PaintedLayer(vagina(axis, fraction.implant), Uniform(VISCERAL_WALL + 6), female=True)
     yield PaintedLayer(anal_canal(patient), Hollow(9.5, MUSCLE - 6, Uniform(10.0)))
     stool = Speckled(35, 30, 0.9, -500, texture(604, 4.5))
     yield PaintedLayer(descending_colon(patient), Hollow(2.5, VISCERAL_WALL, stool), organ="colon")
@@ -133,10 +135,10 @@ def _organ_layers(
         patient.strands > 0
     ):  # soft tissue of another, uneven outline around the target, so that fat doesn't show its border
         outline = Noisy(Dilated(organs.hr_ctv, 4.0), texture(612, 11.0), 3.0)
-        yield PaintedLayer(outline, Mottled(38.0, 12.0, texture(613, 6.0)), opacity=patient.strands)
+        yield PaintedLayer(outline, Mottled(38.0, 12.0, texture(613, 6.0)), opacity=patient.strands, female=True)
     yield PaintedLayer(Dilated(organs.sigmoid, patient.rim), rim, opacity=0.8)
-    yield PaintedLayer(Dilated(organs.uterus, 0.7 * patient.rim), rim, opacity=0.8)
-    yield PaintedLayer(organs.uterus, Mottled(50.0, 6.0, texture(605, 8.0)), structure="uterus")
+    yield PaintedLayer(Dilated(organs.uterus, 0.7 * patient.rim), rim, opacity=0.8, female=True)
+    yield PaintedLayer(organs.uterus, Mottled(50.0, 6.0, texture(605, 8.0)), structure="uterus", female=True)
     yield PaintedLayer(
         organs.sigmoid, Hollow(COLON_WALL, VISCERAL_WALL + 4, Uniform(30.0)), structure="sigmoid", organ="colon"
     )
@@ -149,7 +151,7 @@ def _organ_layers(
     urine = Hollow(3.2, VISCERAL_WALL, Mottled(URINE, 1.5, texture(608, 12.0)))
     yield PaintedLayer(organs.bladder, urine, structure="bladder", organ="urinary_bladder")
     tumour = Mottled(50.0 + patient.target_contrast, 7.0, texture(609, 7.0))
-    yield PaintedLayer(organs.hr_ctv, tumour, structure="hr_ctv", overlaps=nested)
+    yield PaintedLayer(organs.hr_ctv, tumour, structure="hr_ctv", overlaps=nested, female=True)
 
 
 def _nested_layers(patient: Patient, fraction: Fraction, organs: OrgansInContact) -> Iterator[PaintedLayer]:

@@ -25,6 +25,7 @@ class PaintedLayer:
         opacity: Share of the earlier HU that is replaced.
         overlaps: If true, the voxels of earlier structures that it covers also stay theirs; otherwise they lose them.
         clears: If true, the layer removes the labels of TotalSegmentator's classes that it covers.
+        female: If true, the layer is part of an organ that men don't have.
     """
 
     shape: Shape
@@ -37,6 +38,7 @@ class PaintedLayer:
     opacity: float = 1.0
     overlaps: bool = False
     clears: bool = False
+    female: bool = False
 
     @property
     def box(self) -> Bounds:
