@@ -586,6 +586,23 @@ def test_a_run_starts_from_a_file_of_stu_nets(prepared: PreparedCohort, tmp_path
             assert torch.allclose(last[name], values, atol=1e-9), name
 
 
+def test_a_model_is_trained_on_with_its_heads(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
+    tuning = SegmentationSettings(
+        **{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12, "new_head_scale": 0.1}
+    )
+    run = finetune(prepared, tuning, tmp_path / "run", **SIDES, start=whole_run, keep_heads=True)
+    before, after = (load_file(folder / "weights_last.safetensors") for folder in (whole_run, run))
+    assert any("decoder.heads." in name for name in before)
+    assert all(torch.allclose(after[name], values, atol=1e-9) for name, values in before.items())
+    report = json.loads((run / "transfer.json").read_text())
+    assert (report["parts"], report["share"], report["skipped"]) == ("all", 1, {})
+    with pytest.raises(BadInput, match=r"other inputs \(heads\)"):
+        finetune(prepared, tuning, run, **SIDES, start=whole_run)
+    others = replace(prepared, plan=replace(prepared.plan, structures=("box",)))
+    with pytest.raises(BadInput, match="the same structures in the same order"):
+        finetune(others, tuning, tmp_path / "others", **SIDES, start=whole_run, keep_heads=True)
+
+
 def test_channels_of_the_start_are_matched_by_the_plans_names(prepared: PreparedCohort, tmp_path: Path) -> None:
     """A CT model is trained further with MR as the first channel and CT as the second."""
     tuning = SegmentationSettings(**{**QUICK, "epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12})

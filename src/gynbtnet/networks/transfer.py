@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 
-Parts = Literal["encoder", "all_but_heads"]
+Parts = Literal["encoder", "all_but_heads", "all"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class PartNames:
 
     def belongs(self, name: str, parts: Parts) -> bool:
         """Return whether a parameter belongs to ``parts``."""
-        return name.startswith(self.encoder) if parts == "encoder" else not name.startswith(self.heads)
+        if parts == "encoder":
+            return name.startswith(self.encoder)
+        return parts == "all" or not name.startswith(self.heads)
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,9 @@ def transfer_weights(
 ) -> TransferReport:
     """Copy ``weights`` of the previous stage into ``network``, name by name.
 
-    Stage 2 takes the ``encoder`` of stage 1; stage 3 takes ``all_but_heads`` of stage 2. Input channels are matched by
-    name, in upper or lower case and in any order:
+    Stage 2 takes the ``encoder`` of stage 1; stage 3 takes ``all_but_heads`` of stage 2; a model that learns from
+    corrections takes ``all`` of its predecessor. Input channels are matched by name, in upper or lower case and in any
+    order:
 
     - A known channel keeps its filters.
     - A new channel starts with filters of zero, so that the features are those of the known channels.

@@ -23,6 +23,7 @@ class PredictionRecord:
         settings: settings of the prediction.
         flags: possible failures in single structures.
         predicted_dsc: expected DSC by structure; None if it is unknown.
+        agreement: by structure the mean Dice coefficient of the forward passes with their mean; None if it is unknown.
         scan: location of the scan; None in predictions of earlier versions.
         warnings: properties of the scan that may impair the prediction.
     """
@@ -35,6 +36,7 @@ class PredictionRecord:
     flags: tuple[Flag, ...]
     predicted_dsc: Mapping[str, PredictedDSC | None]
     scan: ScanRecord | None = None
+    agreement: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=())
 
 

@@ -172,6 +172,7 @@ def finetune(
     training_ids: Collection[str],
     validation_ids: Collection[str],
     start: Path | None = None,
+    keep_heads: bool = False,
 ) -> Path:
     """Run stage 2 or 3: learn to segment, from the weights of an earlier stage or from scratch.
 
@@ -183,6 +184,7 @@ def finetune(
         validation_ids: cases that select the best weights; if empty, the lowest training loss selects them.
         start: see :func:`~gynbtnet.training.starting_weights.read_starting_weights`. From stage 1 the encoder is
             transferred, from a segmentation everything except the heads. None: from scratch.
+        keep_heads: transfer the heads too, to train a model on. ``start`` is then a run folder of the same structures.
 
     Returns:
         The run folder.
@@ -213,18 +215,26 @@ def finetune(
     training, validation = _make_batches(stage)
     patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
-    source = read_starting_weights(start, plan.network) if start is not None else None
     run = _open(stage, training, validation, {"start": source.sha256 if source else None}, start)
+    kept = plan.structures if keep_heads else None
+    source = read_starting_weights(start, plan.network, kept) if start is not None else None
+    inputs = {"start": source.sha256 if source else None} | ({"heads": "kept"} if keep_heads else {})
+    run = _open(stage, training, validation, inputs)
     with _seeded(settings.seed):
         network = build_network(plan, deep_supervision=settings.deep_supervision)
         _initialise(network, settings)
     if source is not None:
         report = transfer_weights(
-            source.weights, network, parts=source.parts, channels=plan.channels, source_channels=source.channels
+            source.weights,
+            network,
+            parts=source.parts,
+            min_share=1 if keep_heads else 0.95,
+            channels=plan.channels,
+            source_channels=source.channels,
         )
         if fabric.is_global_zero:
             write_json(report.to_json(), run.transfer_report)
-        if settings.new_head_scale != 1:
+        if settings.new_head_scale != 1 and not keep_heads:
             scale_heads(network, settings.new_head_scale)
     freeze_untrained(network, settings)
     objective = SegmentationObjective(

@@ -43,7 +43,9 @@ class StartingWeights:
     channels: tuple[str, ...] | None = None
 
 
-def read_starting_weights(start: Path, network: PlannedNetwork = "gynbtnet") -> StartingWeights:
+def read_starting_weights(
+    start: Path, network: PlannedNetwork = "gynbtnet", structures: tuple[str, ...] | None = None
+) -> StartingWeights:
     """Read the weights to start from; nothing in any file is executed.
 
     Args:
@@ -51,10 +53,14 @@ def read_starting_weights(start: Path, network: PlannedNetwork = "gynbtnet") -> 
             export --to encoder`` wrote. A ``.model`` or ``.pth`` file of STU-Net, nnU-Net or nnssl. A folder that
             nnU-Net trained, of which the first fold is read.
         network: network of the plan.
+        structures: structures of the plan, if their heads are taken over too; None: new heads.
 
     Raises:
-        BadInput: If there are no weights, a file is damaged, or its network isn't that of the plan.
+        BadInput: If there are no weights, a file is damaged, or its network isn't that of the plan. Also if heads are to
+            be taken over and ``start`` isn't a run folder with the same structures.
     """
+    if structures is not None:
+        return _with_heads(start, structures)
     if start.is_file():
         return _from_checkpoint(start, network)
     if (start / _ENCODER).is_file():
@@ -62,12 +68,28 @@ def read_starting_weights(start: Path, network: PlannedNetwork = "gynbtnet") -> 
     folds = sorted(start.glob(f"fold_*/{_CHECKPOINT}"))
     if folds:
         return _from_checkpoint(folds[0], network)
-    path = RunFolder(start).last_weights
-    if not path.is_file():
-        raise BadInput(f"There is no {path}; expected the folder of a training run that has ended.")
+    path = _last_weights(start)
     plan = load_plan(start)
     parts: Parts = "all_but_heads" if plan.structures else "encoder"
     return StartingWeights(sha256_of(path), read_weights(path), parts, plan.channels)
+
+
+def _last_weights(run: Path) -> Path:
+    path = RunFolder(run).last_weights
+    if not path.is_file():
+        raise BadInput(f"There is no {path}; expected the folder of a training run that has ended.")
+    return path
+
+
+def _with_heads(start: Path, structures: tuple[str, ...]) -> StartingWeights:
+    """Return all weights of a run; its heads belong to its own structures, in their order."""
+    path, plan = _last_weights(start), load_plan(start)
+    if plan.structures != structures:
+        raise BadInput(
+            f"The model in {start} has the structures {', '.join(plan.structures) or '(none)'}, but the plan has "
+            f"{', '.join(structures)}; its heads can be kept only for the same structures in the same order."
+        )
+    return StartingWeights(sha256_of(path), read_weights(path), "all", plan.channels)
 
 
 def _from_encoder(folder: Path) -> StartingWeights:

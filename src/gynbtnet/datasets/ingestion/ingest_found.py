@@ -58,6 +58,7 @@ def ingest_found(
     leave_out_failing: bool = False,
     allow_overlap: bool = False,
     priority: Sequence[str] = (),
+    all_structures: bool = True,
 ) -> Ingestion:
     """Write every scan as a case, and then the manifest.
 
@@ -80,10 +81,11 @@ def ingest_found(
             :data:`~gynbtnet.imaging.overlap_losses.LARGEST_LOSS` of its volume to others in the label map.
         priority: structures that get shared voxels in the label map, see
             :func:`~gynbtnet.imaging.label_map.painting_order`.
+        all_structures: refuse a cohort in which no case has one of the structures.
 
     Raises:
         BadInput: If ``out`` contains something else, or no scan can be taken. Also if no case has one of the
-            structures, or a scan can't be taken and is not to be left out.
+            structures and ``all_structures``, or a scan can't be taken and is not to be left out.
     """
     if not found_scans.scans:
         raise_first_problem(found_scans.problems)
@@ -103,7 +105,9 @@ def ingest_found(
         priority=priority,
     )
     results = map_scans(_CaseWriter(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
-    cases, problems = select_cases(found_scans, numbered, results, out, leave_out_failing=leave_out_failing)
+    cases, problems = select_cases(
+        found_scans, numbered, results, out, leave_out_failing=leave_out_failing, all_structures=all_structures
+    )
     _remove_others(out, {case.id for case in cases})
     report = make_report(found_scans, len(numbered), cases, problems)
     report.save(out / REPORT, nameless=key.separate)
@@ -138,6 +142,7 @@ def select_cases(
     out: Path,
     *,
     leave_out_failing: bool,
+    all_structures: bool = True,
 ) -> tuple[list[Case], list[Problem]]:
     """Return the cases of the cohort without duplicates, and all problems.
 
@@ -146,7 +151,7 @@ def select_cases(
         numbered: these scans with their ids.
         results: case or problem of each of them.
         out: folder of the cohort, for messages.
-        leave_out_failing: see :func:`ingest_found`.
+        leave_out_failing, all_structures: see :func:`ingest_found`.
 
     Raises:
         BadInput: If no scan can be taken, one fails and is not to be left out, or no case has one of the structures.
@@ -156,7 +161,8 @@ def select_cases(
     problems += duplicates
     if problems and (not leave_out_failing or not cases):
         raise_first_problem(problems)
-    _check_structures(cases, found_scans.structures, out)
+    if all_structures:
+        _check_structures(cases, found_scans.structures, out)
     return cases, problems
 
 

@@ -16,7 +16,11 @@ from gynbtnet.training.flat_settings import read_flat_settings
 FIRST_AND_LAST = {"loss": "training loss", "validation_loss": "validation loss", "dice_mean": "validation Dice, mean"}
 """Columns of a log whose first and last value are reported, and their names in the report."""
 
-_PARTS = {"encoder": "the encoder", "all_but_heads": "the encoder and decoder without their heads"}
+_PARTS = {
+    "encoder": "the encoder",
+    "all_but_heads": "the encoder and decoder without their heads",
+    "all": "the network",
+}
 """Part of a network that is transferred."""
 
 

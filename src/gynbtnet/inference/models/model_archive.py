@@ -29,6 +29,7 @@ CARD = "model_card.md"
 _PARTS = re.compile(
     r"model_card\.md|(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_data\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
     r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_(data|scans)\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
+    r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_data\.json|learned_from\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can store: the same model gives the same bytes
 _MOST_GROWTH = 4
