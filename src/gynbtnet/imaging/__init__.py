@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.dicom.series import find_series, search_series
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+    from gynbtnet.imaging.files.library_images import from_nibabel, from_sitk, to_nibabel, to_sitk
     from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
     from gynbtnet.imaging.files.slicer_segmentation import write_slicer_segmentation
-    from gynbtnet.imaging.files.volume_files import from_sitk, read_volume, to_sitk, write_volume
+    from gynbtnet.imaging.files.volume_files import read_volume, write_volume
     from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.label_map import Overlap, paint_label_map, paint_masks
     from gynbtnet.imaging.metal import METAL_HU, is_metal
@@ -65,6 +66,7 @@ __all__ = [
     "contours_to_mask",
     "convert",
     "find_series",
+    "from_nibabel",
     "from_sitk",
     "has_side",
     "interpolate_shapes",
@@ -90,6 +92,7 @@ __all__ = [
     "resample_image",
     "resample_segmentation",
     "search_series",
+    "to_nibabel",
     "to_sitk",
     "unicode_composed",
     "write_ct_series",
@@ -125,7 +128,8 @@ __getattr__, __dir__ = lazy_names(
         "files.label_names": ["read_label_names", "write_label_names"],
         "files.mask_folder": ["read_mask_folder", "write_mask_folder"],
         "files.slicer_segmentation": ["write_slicer_segmentation"],
-        "files.volume_files": ["from_sitk", "read_volume", "to_sitk", "write_volume"],
+        "files.library_images": ["from_nibabel", "from_sitk", "to_nibabel", "to_sitk"],
+        "files.volume_files": ["read_volume", "write_volume"],
         "geometry": ["Geometry"],
         "label_map": ["Overlap", "paint_label_map", "paint_masks"],
         "metal": ["METAL_HU", "is_metal"],
