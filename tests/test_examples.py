@@ -42,5 +42,18 @@ def test_contours_on_one_scan(
     assert f"bladder: {counted[0]:.1f} cm³\nrectum: {counted[1]:.1f} cm³" in capsys.readouterr().out
 
 
+def test_arrays_and_images(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("nibabel")
+    run("arrays_and_images.py", monkeypatch)
+    bladder, simpleitk, nibabel = capsys.readouterr().out.splitlines()
+    assert float(bladder.split()[1]) == pytest.approx(4 / 3 * np.pi * 1.5**3, rel=0.05)
+    assert "size (64, 48, 20), spacing (1.0, 1.0, 3.0), origin (-32.0, -24.0, 0.0)" in simpleitk
+    assert "shape (64, 48, 20), affine [-1. -1.  3.  1.]" in nibabel
+
+
 def test_every_example_is_run() -> None:
-    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == ["contour_a_scan.py", "whole_method.py"]
+    assert sorted(path.name for path in EXAMPLES.glob("*.py")) == [
+        "arrays_and_images.py",
+        "contour_a_scan.py",
+        "whole_method.py",
+    ]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.metrics.evaluation import evaluate
     from gynbtnet.imaging.dicom.ct_series import read_ct_series
     from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
+    from gynbtnet.imaging.files.library_images import from_nibabel, from_sitk, to_nibabel, to_sitk
+    from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.volume import Segmentation, Volume
     from gynbtnet.inference.engine.predict import predict
     from gynbtnet.inference.models.model import Model
@@ -34,6 +36,7 @@ __all__ = [
     "PRESETS",
     "Cohort",
     "Encoder",
+    "Geometry",
     "MaskedAutoencoder",
     "Model",
     "Segmentation",
@@ -41,6 +44,8 @@ __all__ = [
     "draw_active_blocks",
     "evaluate",
     "finetune",
+    "from_nibabel",
+    "from_sitk",
     "ingest",
     "load_model",
     "load_recipe",
@@ -50,6 +55,8 @@ __all__ = [
     "pretrain",
     "read_ct_series",
     "split_patients",
+    "to_nibabel",
+    "to_sitk",
     "write_rtstruct",
 ]
 
@@ -57,6 +64,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "imaging.volume": ["Segmentation", "Volume"],
+        "imaging.geometry": ["Geometry"],
+        "imaging.files.library_images": ["from_nibabel", "from_sitk", "to_nibabel", "to_sitk"],
         "imaging.dicom.ct_series": ["read_ct_series"],
         "imaging.dicom.rt.rtstruct_writer": ["write_rtstruct"],
         "datasets.cohort": ["Cohort"],

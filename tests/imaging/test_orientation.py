@@ -4,7 +4,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
+from gynbtnet.imaging.files.library_images import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.orientation import reorientation_between, reorientation_to_lps
 from gynbtnet.imaging.volume import Volume

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from gynbtnet.imaging.files.volume_files import to_sitk
+from gynbtnet.imaging.files.library_images import to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks

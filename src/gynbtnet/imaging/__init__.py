@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.dicom.series import find_series, search_series
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.files.label_names import read_label_names, write_label_names
+    from gynbtnet.imaging.files.library_images import from_nibabel, from_sitk, to_nibabel, to_sitk
     from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
     from gynbtnet.imaging.files.slicer_segmentation import write_slicer_segmentation
-    from gynbtnet.imaging.files.volume_files import from_sitk, read_volume, to_sitk, write_volume
     from gynbtnet.imaging.files.voxel_digest import voxel_digest
+    from gynbtnet.imaging.files.volume_files import read_volume, write_volume
     from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.label_map import Overlap, paint_label_map, paint_masks
     from gynbtnet.imaging.metal import METAL_HU, is_metal
@@ -66,6 +67,7 @@ __all__ = [
     "contours_to_mask",
     "convert",
     "find_series",
+    "from_nibabel",
     "from_sitk",
     "has_side",
     "interpolate_shapes",
@@ -91,6 +93,7 @@ __all__ = [
     "resample_image",
     "resample_segmentation",
     "search_series",
+    "to_nibabel",
     "to_sitk",
     "unicode_composed",
     "voxel_digest",
@@ -127,8 +130,9 @@ __getattr__, __dir__ = lazy_names(
         "files.label_names": ["read_label_names", "write_label_names"],
         "files.mask_folder": ["read_mask_folder", "write_mask_folder"],
         "files.slicer_segmentation": ["write_slicer_segmentation"],
-        "files.volume_files": ["from_sitk", "read_volume", "to_sitk", "write_volume"],
         "files.voxel_digest": ["voxel_digest"],
+        "files.library_images": ["from_nibabel", "from_sitk", "to_nibabel", "to_sitk"],
+        "files.volume_files": ["read_volume", "write_volume"],
         "geometry": ["Geometry"],
         "label_map": ["Overlap", "paint_label_map", "paint_masks"],
         "metal": ["METAL_HU", "is_metal"],

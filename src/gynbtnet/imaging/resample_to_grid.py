@@ -3,7 +3,7 @@
 import numpy as np
 import SimpleITK as sitk
 
-from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
+from gynbtnet.imaging.files.library_images import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 

@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from gynbtnet.imaging.files.label_names import labels_by_name
-from gynbtnet.imaging.files.volume_files import to_sitk
+from gynbtnet.imaging.files.library_images import to_sitk
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.phantom.case import PhantomCase

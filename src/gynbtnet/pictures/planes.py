@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from gynbtnet.imaging.files.volume_files import from_sitk, to_sitk
+from gynbtnet.imaging.files.library_images import from_sitk, to_sitk
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.array_types import Box

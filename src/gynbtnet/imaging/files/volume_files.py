@@ -12,10 +12,10 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from gynbtnet.imaging.files.image_header import ImageHeader, check_dimensions, unreadable
+from gynbtnet.imaging.files.library_images import to_sitk
 from gynbtnet.imaging.files.meta_image_header import read_meta_image_header
 from gynbtnet.imaging.files.nifti_header import read_nifti_header
 from gynbtnet.imaging.files.nrrd_header import read_nrrd_header
-from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -155,33 +155,3 @@ def write_volume(volume: Volume, path: Path) -> None:
     """
     with atomic_write(Path(path)) as partial:
         sitk.WriteImage(to_sitk(volume), str(partial), useCompression=True, compressionLevel=1)
-
-
-def from_sitk(image: sitk.Image) -> Volume:
-    """Return a volume with a copy of a SimpleITK image's voxels.
-
-    Args:
-        image: three-dimensional image, with axes (x, y, z) in SimpleITK's order.
-
-    Returns:
-        The volume, with axes (z, y, x).
-    """
-    geometry = Geometry(image.GetSize()[::-1], image.GetSpacing()[::-1], image.GetOrigin(), image.GetDirection())
-    return Volume(sitk.GetArrayFromImage(image), geometry)
-
-
-def to_sitk(volume: Volume) -> sitk.Image:
-    """Return a SimpleITK image with a copy of the voxels.
-
-    Args:
-        volume: volume with axes (z, y, x); a mask becomes uint8.
-
-    Returns:
-        The image, with axes (x, y, z) in SimpleITK's order.
-    """
-    array = volume.array.astype(np.uint8) if volume.array.dtype == bool else volume.array
-    image = sitk.GetImageFromArray(array)
-    image.SetSpacing(volume.geometry.spacing[::-1])
-    image.SetOrigin(volume.geometry.origin)
-    image.SetDirection(volume.geometry.direction)
-    return image
