@@ -97,7 +97,7 @@ def errors(shape, metric, ends, thickness=3.0):
 
 
 def errors_of_flat_ends(metric, ends, thickness=3.0):
-    """Return the relative error for each position of a target that ends where the convention assumes it."""
+    """Return the relative error for each position of a target that ends as the convention assumes."""
     beyond = {"half": 0.5, "none": 0.0}[ends]
     for along, down, right in SHIFTS:
         target = flat_target(along * thickness, round(18 / thickness) * thickness)
