@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.files.library_images import from_nibabel, from_sitk, to_nibabel, to_sitk
     from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
     from gynbtnet.imaging.files.slicer_segmentation import write_slicer_segmentation
-    from gynbtnet.imaging.files.voxel_digest import voxel_digest
     from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+    from gynbtnet.imaging.files.voxel_digest import voxel_digest
     from gynbtnet.imaging.geometry import Geometry
     from gynbtnet.imaging.label_map import Overlap, paint_label_map, paint_masks
     from gynbtnet.imaging.metal import METAL_HU, is_metal

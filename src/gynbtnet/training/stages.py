@@ -215,11 +215,10 @@ def finetune(
     training, validation = _make_batches(stage)
     patches = 1 if settings.auto_micro_batch else training.batch_size
     check_training_memory(fabric, plan, patches=patches, least_share=_LEAST_IN_SEGMENTATION)
-    run = _open(stage, training, validation, {"start": source.sha256 if source else None}, start)
     kept = plan.structures if keep_heads else None
     source = read_starting_weights(start, plan.network, kept) if start is not None else None
     inputs = {"start": source.sha256 if source else None} | ({"heads": "kept"} if keep_heads else {})
-    run = _open(stage, training, validation, inputs)
+    run = _open(stage, training, validation, inputs, start)
     with _seeded(settings.seed):
         network = build_network(plan, deep_supervision=settings.deep_supervision)
         _initialise(network, settings)

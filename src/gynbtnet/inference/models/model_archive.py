@@ -27,9 +27,9 @@ CARD = "model_card.md"
 """Name of the model card in an exported model."""
 
 _PARTS = re.compile(
-    r"model_card\.md|(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_data\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
-    r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_(data|scans)\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
-    r"(fold_\d+/)?(plans\.json|dataset\.json|quality\.json|training_data\.json|learned_from\.json|prediction_settings\.json|weights_(last|best)\.safetensors)"
+    r"model_card\.md|(fold_\d+/)?"
+    r"((plans|dataset|quality|training_data|training_scans|learned_from|prediction_settings)\.json|"
+    r"weights_(last|best)\.safetensors)"
 )
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a zip can store: the same model gives the same bytes
 _MOST_GROWTH = 4
