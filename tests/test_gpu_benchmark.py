@@ -27,7 +27,7 @@ def failing(run):
     run.report("n", 1.5, "s")
     raise RuntimeError("no kernel image")
 
-gpu.STEPS = {"endless": (endless, 5), "failing": (failing, 600), "short": (lambda run: run.report("n", 1.5, "s"), 600)}
+gpu.STEPS = {"endless": (endless, 2), "failing": (failing, 600), "short": (lambda run: run.report("n", 1.5, "s"), 600)}
 assert not gpu.run_steps(gpu.Path(out), ["endless", "failing", "short"], tiny=True)
 
 try:
@@ -75,7 +75,7 @@ def test_every_step_runs_on_a_cpu(folder: Path) -> None:
 
 def test_a_step_that_takes_too_long_or_fails_leaves_its_rows_and_the_others_run(folder: Path) -> None:
     outcomes = {name: result["outcome"] for name, result in results(folder).items()}
-    assert outcomes == {"endless": "stopped after 5 s", "failing": "failed, see failing.log", "short": "done"}
+    assert outcomes == {"endless": "stopped after 2 s", "failing": "failed, see failing.log", "short": "done"}
     assert all(result["rows"] == [{"name": "n", "value": 1.5, "unit": "s"}] for result in results(folder).values())
     assert (folder / "results.md").read_text(encoding="utf-8").count("| n | 1.5 s |") == 3
     assert "no kernel image" in (folder / "failing.log").read_text(encoding="utf-8")

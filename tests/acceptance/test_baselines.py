@@ -16,6 +16,7 @@ from gynbtnet.phantom import cohorts
 from gynbtnet.recipes import load_recipe
 
 SMALL: dict[str, Any] = {"spacing": (6.0, 5.0, 5.0), "matrix": (24, 48, 56), "seed": 7}
+SCRATCH = ["pretraining=null", "supervised=null"]
 QUICK = ["task.training.epochs=1", "task.training.steps_per_epoch=1", "task.training.validation_patches=1"]
 SWIN = ["plan.preset=F12", "plan.patch_size=[40,32,32]", "plan.batch_size=2"]
 NNUNET = ["epochs=1", "steps_per_epoch=1", "validation_steps=1", "workers=0"]
@@ -70,7 +71,7 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
     (tmp_path / "larger-patches.yaml").write_text("task: {plan: {patch_size: [16, 32, 48], batch_size: 1}}")
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out"]
     arguments += ["--model", "gynbtnet-from-scratch", "--model", tmp_path / "larger-patches.yaml"]
-    arguments += changes("pretraining=null", "supervised=null", *QUICK)
+    arguments += changes(*SCRATCH, *QUICK)
     result = gynbtnet("benchmark", *arguments)
     assert result.code == 0, result.err
     check_layout(tmp_path / "out", ["gynbtnet-from-scratch", "larger-patches"])
@@ -89,7 +90,7 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
 
 def test_models_of_an_ordinary_recipe_are_compared(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out", "--compare"]
-    arguments += ["--model", "gynbtnet-from-scratch", *changes("pretraining=null", "supervised=null", *QUICK)]
+    arguments += ["--model", "gynbtnet-from-scratch", *changes(*SCRATCH, *QUICK, "prediction.preview=false")]
     result = gynbtnet("benchmark", *arguments)
     assert result.code == 0, result.err
     assert (tmp_path / "out" / "results.md").is_file()

@@ -173,6 +173,7 @@ def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path
         (cohort / folder.name).symlink_to(folder)
     short = ["task.training.budget={steps: 1}", "task.training.validation_patches=1"]
     few = ["pretraining=null", "supervised=null", "split.test=1", "split.folds=2", "task.plan.spacing=[8, 8, 8]"]
+    few.append("prediction.preview=false")
     changes = [word for change in (*short, *few, "structures=[GTV_Mass_CT]") for word in ("--set", change)]
     arguments = ["--cohort", cohort, "--out", tmp_path / "out", "--model", "gynbtnet", *changes]
     result = gynbtnet("benchmark", recipe, *arguments)

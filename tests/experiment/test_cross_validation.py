@@ -20,7 +20,7 @@ from gynbtnet.runtime import BadInput, Paused, sha256_of
 SPLIT = Split(test=("p4",), folds=(("p0", "p1"), ("p2", "p3")), seed=0)
 CHANGES = [
     *("structures=[ball]", "task.training.epochs=2", "task.training.steps_per_epoch=1"),
-    *("task.training.validation_patches=1", "task.training.augmentation=none"),
+    *("task.training.validation_patches=1", "task.training.augmentation=none", "prediction.preview=false"),
 ]
 
 

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from gynbtnet.networks import Encoder, Preset
 from gynbtnet.sparse.active_blocks import ActiveBlocks
@@ -13,15 +14,11 @@ from gynbtnet.sparse.sparse_encoder import sparse_encode
 SCRIPT = """
 import sys
 import torch
-from torch import distributed
 
 sys.path.insert(0, sys.argv[1])
-from test_batch_norm_over_processes import encode
+from test_batch_norm_over_processes import encode_one
 
-rank = int(sys.argv[2])
-distributed.init_process_group("gloo", init_method=f"file://{sys.argv[3]}/meet", rank=rank, world_size=2)
-torch.save(encode(slice(rank, rank + 1)), f"{sys.argv[3]}/{rank}.pt")
-distributed.destroy_process_group()
+torch.save(encode_one(1, sys.argv[2]), f"{sys.argv[2]}/1.pt")
 """
 
 
@@ -39,16 +36,26 @@ def encode(samples):
     return [packed.rows.detach() for packed in features], gradients, dict(encoder.named_buffers())
 
 
+def encode_one(rank, folder):
+    """Return the same of one sample, as one of two processes that meet in a folder."""
+    limit = timedelta(seconds=120)
+    meeting = f"file://{folder}/meet"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2, timeout=limit)
+    try:
+        return encode(slice(rank, rank + 1))
+    finally:
+        distributed.destroy_process_group()
+
+
 def test_two_processes_are_one_with_the_double_batch(tmp_path):
-    here = __file__.rpartition("/")[0]
-    command = [sys.executable, "-c", SCRIPT, here]
-    processes = [
-        subprocess.Popen([*command, str(rank), tmp_path], stderr=subprocess.PIPE, text=True) for rank in range(2)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], errors
+    """This process is the first of them."""
+    command = [sys.executable, "-c", SCRIPT, __file__.rpartition("/")[0], tmp_path]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        first = encode_one(0, tmp_path)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    second = torch.load(tmp_path / "1.pt")
     features, gradients, buffers = encode(slice(0, 2))
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     for expected, *halves in zip(features, first[0], second[0], strict=True):
         torch.testing.assert_close(torch.cat(halves), expected, rtol=1e-10, atol=1e-10)
     for name, gradient in gradients.items():

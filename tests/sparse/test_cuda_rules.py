@@ -141,8 +141,17 @@ def autocast_knows_the_device(monkeypatch):
 
 
 @pytest.mark.usefixtures("autocast_knows_the_device")
-@pytest.mark.parametrize(("norm", "decoder"), [("instance", "light"), ("batch", "light"), ("instance", "unet")])
-@pytest.mark.parametrize("activation_checkpointing", [False, True])
+@pytest.mark.parametrize(
+    ("norm", "decoder", "activation_checkpointing"),
+    [
+        ("instance", "light", False),
+        ("batch", "light", True),
+        ("instance", "unet", True),
+        pytest.param("instance", "light", True, marks=pytest.mark.slow),
+        pytest.param("batch", "light", False, marks=pytest.mark.slow),
+        pytest.param("instance", "unet", False, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("rules", [CPU_RULES, cuda_rules(2**18)], ids=["rules of a CPU", "rules of CUDA"])
 def test_a_step_keeps_cudas_rules(rules, norm, decoder, activation_checkpointing):
     simulated = objective(norm, decoder, activation_checkpointing, rules)

@@ -231,10 +231,17 @@ ENCODERS = {
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
-@pytest.mark.parametrize("cell", [1, 2], ids=["a cell a bottleneck voxel", "a cell eight bottleneck voxels"])
 @pytest.mark.parametrize("name", ENCODERS)
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
-@pytest.mark.parametrize("counts", [(3, 7), (5, 5)], ids=["unequal counts", "equal counts"])
+@pytest.mark.parametrize(
+    ("counts", "cell"),
+    [
+        pytest.param((3, 7), 1, id="unequal counts, a cell a bottleneck voxel"),
+        pytest.param((5, 5), 1, id="equal counts, a cell a bottleneck voxel"),
+        pytest.param((3, 7), 2, id="unequal counts, a cell eight bottleneck voxels"),
+        pytest.param((5, 5), 2, id="equal counts, a cell eight bottleneck voxels", marks=pytest.mark.slow),
+    ],
+)
 def test_encoder(counts, rules, name, cell, norm, device):
     preset, strides, grid = ENCODERS[name]
     torch.manual_seed(1)

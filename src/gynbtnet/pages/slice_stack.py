@@ -155,7 +155,9 @@ def _paths(mask: npt.NDArray[np.bool_], grid: Geometry) -> tuple[str, ...]:
 
 def _thinned(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return a point every ``_POINT_MM`` of a closed line, and all points of a short one."""
-    lengths = np.linalg.norm(np.roll(points, -1, axis=0) - points, axis=1)
+    if len(points) < _FEWEST_POINTS:
+        return points
+    lengths = np.linalg.norm(np.diff(points, axis=0, append=points[:1]), axis=1)
     along = np.cumsum(lengths) - lengths
     kept = np.unique(np.searchsorted(along, np.arange(0, along[-1], _POINT_MM)))
     return points[kept] if len(kept) >= _FEWEST_POINTS else points

@@ -130,7 +130,14 @@ def _exact(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
     _, y, x = np.unravel_index(walks.cells, _cells(shape))
     corners = np.stack([y, x], axis=1) + 0.5
     rings = np.split(corners, walks.ends[:-1])
-    return [ring[((np.roll(ring, 1, 0) - ring) != (ring - np.roll(ring, -1, 0))).any(axis=1)] for ring in rings]
+    return [ring[_turns(ring)] for ring in rings]
+
+
+def _turns(ring: FloatArray) -> Mask:
+    """Return whether a closed line turns at each of its points."""
+    steps = np.diff(ring, axis=0, prepend=ring[-1:], append=ring[:1])
+    turns: Mask = (steps[1:] != steps[:-1]).any(axis=1)
+    return turns
 
 
 def _smooth(walks: _Walks, shape: tuple[int, ...]) -> list[FloatArray]:
