@@ -30,6 +30,7 @@ ORDER = [
     "node",
     "recipes",
     "experiment",
+    "learning",
     "cli",
 ]
 MOST_FILES = 21
