@@ -355,7 +355,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=(0, 1, 2), help="several processes may share --out")
     for field in fields(Design):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=int, default=field.default)
-    parser.add_argument("--stop-after", type=float, help="begin no round after this number of minutes")
+    parser.add_argument("--stop-after", type=float, default=30, help="begin no round after this number of minutes")
     options = vars(parser.parse_args())
     torch.set_num_threads(1)
     out, seeds, stop_after = options.pop("out").absolute(), options.pop("seeds"), options.pop("stop_after")

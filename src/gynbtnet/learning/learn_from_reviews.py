@@ -109,6 +109,12 @@ def learn(request: LearningRequest) -> LearningResult:
 def find_worklist(request: LearningRequest) -> Worklist:
     """Return the predictions without a review as candidates for the next contouring; nothing is trained.
 
+    Args:
+        request: predictions, model, cohort and folder.
+
+    Returns:
+        The candidates, and numbers of the other predictions.
+
     Raises:
         BadInput: As :func:`learn`. Also if the folder contains no prediction.
     """
