@@ -31,6 +31,7 @@ ORDER = [
     "node",
     "recipes",
     "experiment",
+    "learning",
     "cli",
 ]
 MOST_FILES = 21

@@ -32,6 +32,7 @@ IN_ORDER = (
         "finetune",
         "predict",
         "review",
+        "learn",
         "node",
         "export",
     ),

@@ -4,6 +4,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     cohort_commands,
     evaluation_commands,
     experiment_commands,
+    learn_command,
     learning_commands,
     node_commands,
     prediction_commands,

@@ -20,7 +20,7 @@ from gynbtnet.runtime.processes import is_main_process
 
 PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
-    "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune"),
+    "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune", "learn"),
     "Prediction": ("predict", "review", "node", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
     "Experiments": ("recipes", "run", "tune", "benchmark", "report"),
@@ -28,7 +28,7 @@ PANELS = {
 }
 """Commands by help panel, both in the order of the work."""
 
-TRAINING = ("pretrain", "finetune", "run", "tune", "benchmark")
+TRAINING = ("pretrain", "finetune", "learn", "run", "tune", "benchmark")
 """Commands that need the extra ``gynbtnet[train]``."""
 
 _IN_ORDER = [name for names in PANELS.values() for name in names]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gynbtnet.review.correction import Correction, measure_correction
     from gynbtnet.review.edited_contours import measure_edited
     from gynbtnet.review.opened_case import open_session
+    from gynbtnet.review.patches import patches_between
     from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, StructureReview
     from gynbtnet.review.reviewed_files import write_review
     from gynbtnet.review.worklist import WorklistItem, find_predictions
@@ -28,6 +29,7 @@ __all__ = [
     "measure_edited",
     "open_case",
     "open_session",
+    "patches_between",
     "write_review",
 ]
 
@@ -38,6 +40,7 @@ __getattr__, __dir__ = lazy_names(
         "correction": ["Correction", "measure_correction"],
         "edited_contours": ["measure_edited"],
         "opened_case": ["open_session"],
+        "patches": ["patches_between"],
         "record": ["REVIEW_FILE", "ReviewRecord", "StructureReview"],
         "reviewed_files": ["write_review"],
         "worklist": ["WorklistItem", "find_predictions"],

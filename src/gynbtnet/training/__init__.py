@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gynbtnet.training.objectives.segmentation_objective import SegmentationObjective
     from gynbtnet.training.optimisation.schedule import scheduled_rate
     from gynbtnet.training.planned_network import build_network, build_proxy_network
+    from gynbtnet.training.recording.learned_from import LearnedFrom, LearnedReview
     from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
     from gynbtnet.training.run_cost import TrainingCost, training_cost
     from gynbtnet.training.run_folder import LEGACY_VALUES, RunFolder
@@ -38,6 +39,8 @@ __all__ = [
     "Batch",
     "Batches",
     "Budget",
+    "LearnedFrom",
+    "LearnedReview",
     "MaskedModellingObjective",
     "Objective",
     "PretrainingSettings",
@@ -74,6 +77,7 @@ __getattr__, __dir__ = lazy_names(
         "objectives.objective": ["Objective"],
         "objectives.segmentation_objective": ["SegmentationObjective"],
         "planned_network": ["build_network", "build_proxy_network"],
+        "recording.learned_from": ["LearnedFrom", "LearnedReview"],
         "renamed_settings": ["RENAMED_SETTINGS"],
         "run_folder": ["LEGACY_VALUES", "RunFolder"],
         "optimisation.schedule": ["scheduled_rate"],

@@ -56,8 +56,8 @@ def read_starting_weights(
         structures: structures of the plan, if their heads are taken over too; None: new heads.
 
     Raises:
-        BadInput: If there are no weights, a file is damaged, or its network isn't that of the plan. Also if heads are to
-            be taken over and ``start`` isn't a run folder with the same structures.
+        BadInput: If there are no weights, a file is damaged, or its network isn't that of the plan. Also if heads are
+            to be taken over and ``start`` isn't a run folder with the same structures.
     """
     if structures is not None:
         return _with_heads(start, structures)

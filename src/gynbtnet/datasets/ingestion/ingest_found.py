@@ -151,7 +151,8 @@ def select_cases(
         numbered: these scans with their ids.
         results: case or problem of each of them.
         out: folder of the cohort, for messages.
-        leave_out_failing, all_structures: see :func:`ingest_found`.
+        leave_out_failing: see :func:`ingest_found`.
+        all_structures: see :func:`ingest_found`.
 
     Raises:
         BadInput: If no scan can be taken, one fails and is not to be left out, or no case has one of the structures.

@@ -1,0 +1,122 @@
+"""Ledger of reviews: each scan once, with its last review, its origin and its use."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from gynbtnet.learning.reviewed_scans import Origin, ReviewedScan, is_newer
+from gynbtnet.runtime.json_files import read_json, write_json
+
+Use = Literal["training", "validation", "frozen test", "nothing corrected", "in the cohort"]
+"""Use of a review. The last three are never learned from: a frozen test patient, contours that nobody corrected and
+accepted, and a scan that the cohort has with contours."""
+LEARNED: tuple[Use, ...] = ("training", "validation")
+
+
+@dataclass(frozen=True)
+class LedgerEntry:
+    """Last review of one scan.
+
+    Attributes:
+        scan: SHA-256 of the scan's files.
+        review: digest of the review.
+        time: when the review was written, ISO 8601 with time zone.
+        model: SHA-256 of the weights whose contours were reviewed.
+        patient: study ID.
+        use: its use.
+        origins: origin of each contour that is learned from.
+        replaced: digests of earlier reviews of the scan that were learned from, the oldest first.
+    """
+
+    scan: str
+    review: str
+    time: str
+    model: str
+    patient: str
+    use: Use
+    origins: Mapping[str, Origin]
+    replaced: tuple[str, ...] = ()
+
+    @property
+    def is_learned(self) -> bool:
+        """True if training or validation use it."""
+        return self.use in LEARNED
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All reviews that were given so far.
+
+    Attributes:
+        untouched: structures that were accepted unchanged are learned from as well.
+        entries: one entry per scan, in the order in which the scans were first given.
+    """
+
+    untouched: bool
+    entries: tuple[LedgerEntry, ...] = ()
+
+    @property
+    def learned(self) -> tuple[LedgerEntry, ...]:
+        """Entries that training or validation use."""
+        return tuple(entry for entry in self.entries if entry.is_learned)
+
+    def of_scan(self, scan: str) -> LedgerEntry | None:
+        """Return the entry of a scan; None if it has none."""
+        return next((entry for entry in self.entries if entry.scan == scan), None)
+
+    def with_entry(self, entry: LedgerEntry) -> "Ledger":
+        """Return the ledger with an entry; it replaces that of the same scan and remembers its review."""
+        earlier = self.of_scan(entry.scan)
+        if earlier is None:
+            return replace(self, entries=(*self.entries, entry))
+        digests = (*earlier.replaced, *((earlier.review,) if earlier.is_learned else ()))
+        entry = replace(entry, replaced=tuple(digest for digest in digests if digest != entry.review))
+        return replace(self, entries=tuple(entry if own.scan == entry.scan else own for own in self.entries))
+
+    def save(self, path: Path) -> None:
+        """Write the ledger as JSON, atomically."""
+        write_json(self, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Ledger":
+        """Read a ledger that :meth:`save` wrote; raise BadInput if it is damaged."""
+        return read_json(cls, path, "restore it from a backup")
+
+
+@dataclass(frozen=True)
+class SortedReviews:
+    """Reviews compared with the ledger.
+
+    Attributes:
+        new: reviews of scans that the ledger doesn't have.
+        changed: newer reviews of scans that it has.
+        known: number of reviews that it has already; they add nothing.
+        outdated: number of reviews that are older than those in the ledger; they replace nothing.
+    """
+
+    new: tuple[ReviewedScan, ...]
+    changed: tuple[ReviewedScan, ...]
+    known: int
+    outdated: int
+
+
+def sort_reviews(reviews: Sequence[ReviewedScan], ledger: Ledger) -> SortedReviews:
+    """Compare reviews with the ledger.
+
+    Args:
+        reviews: at most one of each scan.
+        ledger: the ledger.
+    """
+    new, changed, known, outdated = [], [], 0, 0
+    for reviewed in reviews:
+        earlier = ledger.of_scan(reviewed.record.scan_sha256)
+        if earlier is None:
+            new.append(reviewed)
+        elif earlier.review == reviewed.digest:
+            known += 1
+        elif is_newer(earlier.time, reviewed.record.time):
+            outdated += 1
+        else:
+            changed.append(reviewed)
+    return SortedReviews(tuple(new), tuple(changed), known, outdated)
