@@ -13,14 +13,16 @@ import SimpleITK as sitk
 
 from gynbtnet.cli import Layout
 from gynbtnet.datasets import ADAPTERS, dry_run, ingest
-from gynbtnet.datasets.adapters import amos as amos_adapter
-from gynbtnet.datasets.adapters import btcv_cervix as btcv_adapter
 from gynbtnet.datasets.adapters import ct_colonography as colonography_adapter
 from gynbtnet.datasets.adapters import flare22 as flare22_adapter
 from gynbtnet.datasets.adapters import hnscc as hnscc_adapter
 from gynbtnet.datasets.adapters import ribfrac as ribfrac_adapter
 from gynbtnet.datasets.adapters import tcia_covid as covid_adapter
-from gynbtnet.datasets.adapters import word as word_adapter
+from gynbtnet.datasets.adapters.pelvis import amos as amos_adapter
+from gynbtnet.datasets.adapters.pelvis import btcv_cervix as btcv_adapter
+from gynbtnet.datasets.adapters.pelvis import c3ro as c3ro_adapter
+from gynbtnet.datasets.adapters.pelvis import pediatric_ct_seg as pediatric_adapter
+from gynbtnet.datasets.adapters.pelvis import word as word_adapter
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.ingest_found import Ingestion
 from gynbtnet.datasets.ingestion.integrity import IntegrityReport
@@ -166,6 +168,33 @@ def word(folder: Path, phantoms: Phantoms) -> None:
         write_volume(labels, folder / "WORD-V0.1.0" / f"labels{part}" / f"word_{number:04d}.nii.gz")
 
 
+def pediatric_ct_seg(folder: Path, phantoms: Phantoms) -> None:
+    from gynbtnet.phantom import write_clinic_fraction
+
+    for number, case in enumerate(phantoms[:2], start=1):
+        patient = f"Pediatric-CT-SEG-{number:08X}"
+        out = folder / "Pediatric-CT-SEG" / patient / "01-01-2000-NA-CT-1"
+        out.mkdir(parents=True)
+        write_clinic_fraction(case, out, patient_id=patient, fraction=1, seed=0)
+
+
+def c3ro(folder: Path, phantoms: Phantoms) -> None:
+    site = folder / "Organized_files_v4" / "GYN"
+    write_volume(phantoms[0].scan, site / "CT" / "NIFTI" / "Image_CT_GYN.nii.gz")
+    write_volume(phantoms[1].scan, folder / "Organized_files_v4" / "H&N" / "CT" / "NIFTI" / "Image_CT_H&N.nii.gz")
+    contoured = phantoms[0].structures
+    empty = np.zeros(phantoms[0].scan.array.shape, bool)
+    for part, prefix, suffix, names in (
+        ("Expert/Consensus", "", "_STAPLE", {"Bladder": "bladder", "Rectum": "rectum", "CTVn_4500": "hr_ctv"}),
+        ("Expert/7/NIFTI", "7_", "", {"Bladder": "rectum"}),
+        ("Non-Expert/Consensus", "", "_STAPLE", {"Bladder": ""}),
+    ):
+        for roi, structure in names.items():
+            mask = contoured.mask(structure) if structure else empty
+            path = site / "Segmentations" / part / f"{prefix}{roi}{suffix}.nii.gz"
+            write_volume(Volume(mask, phantoms[0].scan.geometry), path)
+
+
 def scans(folder: Path, phantoms: Phantoms) -> None:
     for name, case in zip(("a", "b"), phantoms, strict=False):
         write_volume(case.scan, folder / f"{name}.nii.gz")
@@ -194,9 +223,11 @@ BUILD: dict[str, Callable[[Path, Phantoms], None]] = {
     "btcv-cervix": btcv_cervix,
     "amos": amos,
     "word": word,
+    "pediatric-ct-seg": pediatric_ct_seg,
+    "c3ro": c3ro,
 }
 BLADDER: dict[str, Any] = {"structures": ("bladder",)}
-OPTIONS = {"dicom-rt": BLADDER}
+OPTIONS = {"dicom-rt": BLADDER, "c3ro": BLADDER, "pediatric-ct-seg": BLADDER}
 
 
 def test_every_layout_is_tested_here_and_documented() -> None:
@@ -205,7 +236,7 @@ def test_every_layout_is_tested_here_and_documented() -> None:
     for name in ADAPTERS:
         assert f"`{name}`" in page
     assert [layout.value for layout in Layout] == list(ADAPTERS)
-    for archive in (btcv_adapter, amos_adapter, word_adapter):
+    for archive in (btcv_adapter, amos_adapter, word_adapter, pediatric_adapter, c3ro_adapter):
         assert archive.ARCHIVE.source in page
     for archive in (flare22_adapter, hnscc_adapter, ribfrac_adapter, colonography_adapter, covid_adapter):
         assert archive.ARCHIVE.source in page
@@ -301,6 +332,45 @@ def test_archives_with_organs_of_the_pelvis(
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="There is no scan of"):
         ingest(tmp_path / "empty", tmp_path / "other", layout)
+
+
+def test_pediatric_ct_seg_takes_its_pelvic_organs(
+    build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms
+) -> None:
+    done = build_and_ingest("pediatric-ct-seg", structures=None).cohort
+    assert done.structures == ("bladder", "rectum", "uterus")
+    for case, phantom in zip(done.cases, phantoms, strict=False):
+        assert case.labels
+        truth, labels = phantom.structures, read_volume(case.labels).array
+        for label, structure in enumerate(done.structures, start=1):
+            assert (labels == label).sum() == pytest.approx(truth.mask(structure).sum(), rel=0.15, abs=8)
+
+
+def test_c3ro_gives_the_consensus_and_each_reader_on_one_ct(
+    build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms, tmp_path: Path
+) -> None:
+    """Only the gynecologic site is taken; a reader's contours have the case id of the consensus."""
+    done = build_and_ingest("c3ro", structures=("bladder", "rectum"))
+    check_cases(done.cohort, {"C3RO-GYN_f1": phantoms[0]})
+    (case,) = done.cohort.cases
+    assert case.labels
+    labels = read_volume(case.labels).array
+    np.testing.assert_array_equal(labels == 1, phantoms[0].structures.mask("bladder"))
+    np.testing.assert_array_equal(labels == 2, phantoms[0].structures.mask("rectum"))
+    readers = tmp_path / "c3ro" / "Organized_files_v4" / "GYN" / "Segmentations"
+    for source, structure in ((readers / "Expert" / "7", "rectum"), (readers / "Non-Expert" / "Consensus", "")):
+        own = ingest(source, tmp_path / f"of {source.name}", "c3ro", structures=("bladder",)).cohort
+        check_cases(own, {"C3RO-GYN_f1": phantoms[0]})
+        assert own.cases[0].labels
+        contoured = read_volume(own.cases[0].labels).array == 1
+        np.testing.assert_array_equal(contoured, phantoms[0].structures.mask(structure) if structure else False)
+    shutil.copy(readers / "Expert/7/NIFTI/7_Bladder.nii.gz", readers / "Expert/7/NIFTI/7_Urinary bladder.nii.gz")
+    with pytest.raises(BadInput, match="the same structure"):
+        ingest(readers / "Expert" / "7", tmp_path / "twice", "c3ro", structures=("bladder",))
+    with pytest.raises(BadInput, match="needs --structures"):
+        ingest(tmp_path / "c3ro", tmp_path / "none", "c3ro")
+    with pytest.raises(BadInput, match="neither a folder"):
+        ingest(tmp_path / "c3ro" / "Organized_files_v4" / "H&N", tmp_path / "none", "c3ro", structures=("bladder",))
 
 
 def test_flare22_without_and_with_its_organs(build_and_ingest: Callable[..., Ingestion], phantoms: Phantoms) -> None:
@@ -662,7 +732,7 @@ def test_a_folder_of_another_layout_is_refused(tmp_path: Path, layout: str) -> N
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "notes.txt").write_text("nothing here")
     with pytest.raises(BadInput, match="expected"):
-        ingest(tmp_path / "source", tmp_path / "cohort", layout)
+        ingest(tmp_path / "source", tmp_path / "cohort", layout, **(BLADDER if layout == "c3ro" else {}))
     assert not (tmp_path / "cohort").exists()
 
 

@@ -52,3 +52,16 @@ def test_a_study_id_of_thousands_of_digits_is_treated_as_a_name(tmp_path: Path) 
     key = PatientKey.load(tmp_path / "key.csv")
     key = key.with_patients(["B"])
     assert key.study_id("B") == "patient-001"
+
+
+def test_the_key_of_a_cohort_of_an_experiment_is_the_experiments(tmp_path: Path) -> None:
+    cohort = tmp_path / "cohorts" / "task"
+    cohort.mkdir(parents=True)
+    assert PatientKey.of_cohort(cohort).study_ids == {}
+    PatientKey.load(tmp_path / "patients.csv").with_patients(["DOE"]).save()
+    assert PatientKey.of_cohort(cohort).study_id("DOE") == "patient-001"
+    PatientKey.load(cohort / "patients.csv").with_patients(["ROE"]).save()
+    assert PatientKey.of_cohort(cohort).study_ids == {"ROE": "patient-001"}
+    elsewhere = tmp_path / "other" / "task"
+    elsewhere.mkdir(parents=True)
+    assert PatientKey.of_cohort(elsewhere).study_ids == {}

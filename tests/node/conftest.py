@@ -14,12 +14,10 @@ from pydicom.dataset import Dataset
 
 from gynbtnet.imaging import CTSeries, Geometry, Volume, write_ct_series
 from gynbtnet.node.configuration import NodeConfiguration
-from gynbtnet.node.jobs import Job, JobResult
 from gynbtnet.node.service import Node
 from gynbtnet.node.worker import Worker
-from gynbtnet.runtime import BadInput
 
-from .fake_prediction import predict_cube
+from .fake_prediction import DirectWorker
 
 pytest.importorskip("pynetdicom")
 from pynetdicom import AE, AllStoragePresentationContexts, evt
@@ -45,6 +43,10 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 def fake_prediction_is_importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker is a new process, which inherits sys.path."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def with_changes(settings: NodeConfiguration, **changes: object) -> NodeConfiguration:
+    return NodeConfiguration.model_validate(settings.model_dump() | changes)
 
 
 def write_scan(folder: Path, seed: int = 1, patient: str = "PATIENT-1", slices: int = 6) -> CTSeries:
@@ -130,24 +132,6 @@ class Running:
     def end(self) -> None:
         self.stop.set()
         self.thread.join(30)
-
-
-class DirectWorker(Worker):
-    """Predicts in this process, which saves the start of another one."""
-
-    _result: JobResult | None = None
-
-    def submit(self, job: Job) -> None:
-        try:
-            predict_cube(job)
-            refused = None
-        except BadInput as problem:
-            refused = str(problem)
-        self._result = JobResult(job, refused, 0.1)
-
-    def result(self) -> JobResult | None:
-        result, self._result = self._result, None
-        return result
 
 
 @pytest.fixture

@@ -11,16 +11,14 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import fake_prediction  # type: ignore[import-not-found]
+from fake_prediction import DirectWorker  # type: ignore[import-not-found]
 
 import gynbtnet.node.service as service
 from gynbtnet.node.configuration import NodeConfiguration
 from gynbtnet.node.delivery import send
 from gynbtnet.node.inbox import Inbox
-from gynbtnet.node.jobs import Job, JobResult
 from gynbtnet.node.outgoing import write_outgoing
 from gynbtnet.node.queue import Queue
-from gynbtnet.node.worker import Worker
 
 
 def kill() -> None:
@@ -39,18 +37,6 @@ def killing(function: Callable[..., Any], *, before: bool = False, when: Callabl
     return replaced
 
 
-class DirectWorker(Worker):
-    _result: JobResult | None = None
-
-    def submit(self, job: Job) -> None:
-        fake_prediction.predict_cube(job)
-        self._result = JobResult(job, None, 0.1)
-
-    def result(self) -> JobResult | None:
-        result, self._result = self._result, None
-        return result
-
-
 def main(settings: str, moment: str) -> None:
     third = iter(range(1, 100))
     match moment:
@@ -58,10 +44,12 @@ def main(settings: str, moment: str) -> None:
             mock.patch.object(Inbox, "store", killing(Inbox.store, when=lambda *_: next(third) == 3)).start()
         case "arrived":
             mock.patch.object(Queue, "arrived", killing(Queue.arrived, when=lambda *_: next(third) == 3)).start()
-        case "complete":
+        case "complete" | "held" | "ignored":
             mock.patch.object(Queue, "complete", killing(Queue.complete)).start()
         case "running":
             mock.patch.object(Queue, "set", killing(Queue.set, when=lambda *a, **_: a[2] == "running")).start()
+        case "failed":
+            mock.patch.object(Queue, "set", killing(Queue.set, when=lambda *a, **_: a[2] == "failed")).start()
         case "predicted":
             mock.patch.object(Queue, "produced", killing(Queue.produced, before=True)).start()
         case "produced":

@@ -15,15 +15,11 @@ from gynbtnet.node.queue import Queue, State
 from gynbtnet.node.status import status_rows
 from gynbtnet.runtime import BadInput
 
-from .conftest import free_port, store, wait_until, write_scan
+from .conftest import free_port, store, wait_until, with_changes, write_scan
 from .fake_prediction import predictions
 
 # pynetdicom leaves the socket of a rejected association to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
-
-
-def with_changes(settings: NodeConfiguration, **changes: object) -> NodeConfiguration:
-    return NodeConfiguration.model_validate(settings.model_dump() | changes)
 
 
 def audit(settings: NodeConfiguration) -> list[dict[str, object]]:
@@ -86,14 +82,27 @@ def test_a_gap_is_held_until_the_slice_comes(settings, start, scan, receiver):
     wait_until(lambda: running.states() == ["sent"])
 
 
-def test_a_held_series_is_released_by_a_person(settings, start, scan, receiver, tmp_path):
-    (tmp_path / "model" / "orders").write_text("refuse")  # the prediction checks the slices again
+@pytest.mark.parametrize("order", ["", "refuse"])
+def test_a_held_series_is_released_by_a_person(settings, start, scan, receiver, tmp_path, order):
+    """The gap is interpolated and gets no contour, unless the prediction refuses the scan for another reason."""
+    (tmp_path / "model" / "orders").write_text(order)
     running = start(settings)
     store([*scan.files[:2], *scan.files[3:]], settings.listen.port)
     wait_until(lambda: running.states() == ["held"])
     running.node.queue.release(hashed(scan.series_uid)[:8])
-    wait_until(lambda: running.states() == ["failed"])
-    assert not receiver.received
+    wait_until(lambda: running.states() == ["failed" if order else "sent"])
+    if order:
+        assert not receiver.received
+        return
+    (contours,) = receiver.structure_sets
+    images = contours.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
+    sent = {pydicom.dcmread(path).SOPInstanceUID for path in [*scan.files[:2], *scan.files[3:]]}
+    assert {item.ReferencedSOPInstanceUID for item in images.ContourImageSequence} == sent
+    drawn = [
+        contour.ContourImageSequence[0].ReferencedSOPInstanceUID
+        for contour in contours.ROIContourSequence[0].ContourSequence
+    ]
+    assert len(set(drawn)) == 3  # the cube is in four slices
 
 
 def test_two_patients_slice_by_slice(settings, start, tmp_path, receiver):
@@ -248,18 +257,6 @@ def test_a_watched_folder(settings, start, scan, tmp_path, receiver):
     assert len(receiver.structure_sets) == 1
 
 
-def test_old_scans_are_deleted_after_sending(settings, start, scan, receiver):
-    running = start(with_changes(settings, retention={"received_days": 0, "results_days": 0}))
-    store(scan.files, settings.listen.port)
-    wait_until(lambda: running.states() == ["sent"])
-    wait_until(lambda: not running.node.inbox.keys())
-    wait_until(lambda: not list(NodeFolder(settings.folder).results.iterdir()))
-    store(scan.files, settings.listen.port)  # nothing is contoured twice
-    wait_until(lambda: running.node.inbox.keys())
-    wait_until(lambda: running.states() == ["sent"] and not running.node.inbox.keys())
-    assert len(receiver.structure_sets) == 1
-
-
 def test_a_second_node_in_the_folder_is_refused(settings, start):
     start(settings)
     with pytest.raises(BadInput, match="Another node runs"):
@@ -306,44 +303,3 @@ def test_a_node_needs_no_torch_to_listen(tmp_path):
 
     code = "import sys, gynbtnet.node.service; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], env=os.environ, check=False).returncode == 0
-
-
-def test_a_review_is_sent_on(settings, start, scan, receiver):
-    running = start(settings)
-    store(scan.files, settings.listen.port)
-    wait_until(lambda: running.states() == ["sent"])
-    row = running.node.queue.series()[0]
-    prediction = running.node.folder.result(row.key, row.version)
-    reviewed = pydicom.dcmread(prediction / "RS.dcm")
-    reviewed.SOPInstanceUID, reviewed.ApprovalStatus = "1.2.3.4", "APPROVED"
-    (prediction / "review" / "001").mkdir(parents=True)
-    reviewed.save_as(prediction / "review" / "001" / "RS.dcm")
-    wait_until(lambda: len(receiver.structure_sets) == 2)
-    assert receiver.structure_sets[1].ApprovalStatus == "APPROVED"
-    assert receiver.structure_sets[1].SOPInstanceUID == "1.2.3.4"
-
-
-def test_stow(scan, tmp_path):
-    """Instances by HTTP, without and with the token, and one that can't be parsed."""
-    testclient = pytest.importorskip("starlette.testclient")
-    from gynbtnet.node.inbox import Inbox
-    from gynbtnet.node.stow import stow_application
-
-    inbox, notes = Inbox(tmp_path / "inbox"), []
-    application = stow_application("t" * 16, lambda content, _: inbox.store(content), lambda *a, **_: notes.append(a))
-    parts = [*(path.read_bytes() for path in scan.files), b"no DICOM"]
-    body = b"".join(b"--limit\r\nContent-Type: application/dicom\r\n\r\n" + part + b"\r\n" for part in parts)
-    kind = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=limit'}
-    with testclient.TestClient(application) as client:
-        for token in ({}, {"Authorization": "Bearer wrong"}):
-            assert client.post("/studies", content=body, headers=kind | token).status_code == 401
-        assert not inbox.keys()
-        token = {"Authorization": f"Bearer {'t' * 16}"}
-        assert client.post("/studies", content=body, headers=token).status_code == 415
-        answer = client.post("/studies", content=body + b"--limit--", headers=kind | token)
-    assert answer.status_code == 202
-    stored = [item["00081155"]["Value"][0] for item in answer.json()["00081199"]["Value"]]
-    assert stored == [image.sop_instance_uid for image in scan.slices]
-    assert answer.json()["00081198"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xC000]}}]
-    again = read_ct_series(inbox.series(hashed(scan.series_uid)))
-    assert np.array_equal(again.volume.array, scan.volume.array)

@@ -20,10 +20,9 @@ from pynetdicom import AE
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage, Verification  # type: ignore[attr-defined]
 
-from gynbtnet.node.configuration import NodeConfiguration
 from gynbtnet.node.inbox import Inbox, Unusable
 
-from .conftest import free_port, store, wait_until, write_scan
+from .conftest import free_port, store, wait_until, with_changes, write_scan
 
 DEBIAN = "/usr/bin:/usr/local/bin"  # pynetdicom has programs of the same names
 STORESCU, STORESCP = shutil.which("storescu", path=DEBIAN), shutil.which("storescp", path=DEBIAN)
@@ -31,10 +30,6 @@ ORTHANC = shutil.which("Orthanc")
 OPENSSL = shutil.which("openssl")
 
 pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
-
-
-def with_changes(settings: NodeConfiguration, **changes: object) -> NodeConfiguration:
-    return NodeConfiguration.model_validate(settings.model_dump() | changes)
 
 
 def wait_for(port: int) -> None:

@@ -51,6 +51,8 @@ class Layout(StrEnum):
     btcv_cervix = "btcv-cervix"
     amos = "amos"
     word = "word"
+    pediatric_ct_seg = "pediatric-ct-seg"
+    c3ro = "c3ro"
 
 
 @command(

@@ -228,7 +228,7 @@ def dose(
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
     from gynbtnet.datasets.cohort import Cohort
-    from gynbtnet.datasets.patient_key import KEY, PatientKey
+    from gynbtnet.datasets.patient_key import PatientKey
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
     from gynbtnet.evaluation.dose.dicom_folder import cohort_of_folder, is_cohort
@@ -241,7 +241,7 @@ def dose(
     with TemporaryDirectory(prefix="gynbtnet-") as scratch:
         names = StructureNames.load(aliases)
         whole = Cohort.load(cohort) if is_cohort(cohort) else cohort_of_folder(cohort, Path(scratch) / "dose", names)
-        key = PatientKey.load(whole.folder / KEY)
+        key = PatientKey.of_cohort(whole.folder)
         patients = whole.of_patients(Split.load(split).test) if split else whole
         if patient:
             patients = patients.of_patient(key.study_id(patient))

@@ -60,7 +60,7 @@ def node(
                 _print_status(queue)
         return
     require("node", "pynetdicom")
-    if settings.web is not None:
+    if settings.web is not None and settings.web.port is not None:
         require("review", "starlette", "uvicorn")
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,7 +1,7 @@
 """Command that shows predictions in the browser, to correct and accept them."""
 
 import webbrowser
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +13,10 @@ from gynbtnet.cli.options import Aliases
 from gynbtnet.runtime.errors import BadInput
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.review.open_reviews import OpenReviews
     from gynbtnet.review.record import ReviewRecord
 
 
@@ -23,8 +26,9 @@ if TYPE_CHECKING:
 )
 def review(
     prediction: Annotated[
-        Path, typer.Argument(metavar="PREDICTION", help="Folder that gynbtnet predict wrote, or a folder of many.")
-    ],
+        Path | None,
+        typer.Argument(metavar="[PREDICTION]", help="Folder that gynbtnet predict wrote, or a folder of many."),
+    ] = None,
     scan: Annotated[
         Path | None,
         typer.Option(help="Image file, or folder to search for the scans. Default: their path when predicted."),
@@ -51,41 +55,61 @@ def review(
         Path | None, typer.Option("--out", "-o", help="With --edited: file for the result, e.g. review.json.")
     ] = None,
     aliases: Aliases = None,
+    node: Annotated[
+        Path | None,
+        typer.Option(metavar="NODE.yaml", help="Show the results of this node; with its `web`, also serve STOW-RS."),
+    ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1. Default: a free one.", min=0, max=65535)] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the link without opening it.")] = False,
 ) -> None:
     """Correct and accept contours in the browser; write them as new files, with what was changed.
 
     The page is served on this machine only. Every stroke is stored at once in PREDICTION/review, so that nothing is
-    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. Ctrl-C
-    ends it.
+    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. With
+    --node, the results of a DICOM node join as they are made, and what is written is sent on. Ctrl-C ends it.
     """
-    from gynbtnet.review.reference import read_references
-    from gynbtnet.review.worklist import find_predictions
-    from gynbtnet.runtime.optional_dependencies import require
-
+    if (prediction is None) == (node is None):
+        raise BadInput("Give either the folder of a prediction, or --node with the configuration of a DICOM node.")
     if edited is not None:
+        if prediction is None:
+            raise BadInput("--edited measures one prediction; give its folder instead of --node.")
         if approve or seg:
             raise BadInput("--edited only measures; leave --approve and --seg out.")
         _measure(prediction, edited, scan=scan, dose=dose, aliases=aliases, out=out)
         return
     if out is not None or aliases is not None:
         raise BadInput("--out and --aliases are for --edited; reviews are written to PREDICTION/review.")
-    items = find_predictions(prediction)
+    from gynbtnet.node import NodeFolder, load_configuration
+    from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
+    from gynbtnet.review.reference import read_references
+    from gynbtnet.review.worklist import find_predictions, list_predictions
+    from gynbtnet.runtime.optional_dependencies import require
+
+    configuration = None if node is None else load_configuration(node)
+    results = None if configuration is None else NodeFolder(configuration.folder).results
+    items = find_predictions(prediction) if results is None else list_predictions(results)
     references = read_references(reference)
     require("review", "starlette", "uvicorn")
-    from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
+    reviews = OpenReviews(items, ReviewOptions(scan, references, dose, seg, approve), results)
+    with ExitStack() as opened:
+        opened.callback(reviews.close)
+        if prediction is not None and len(items) == 1:
+            reviews.get(0)  # a sentence in the terminal is better than one in the browser
+        receiver = None
+        if configuration is not None and configuration.web is not None:
+            from gynbtnet.node.stow import receiver_of_review  # needs the libraries of review
+
+            receiver = opened.enter_context(receiver_of_review(configuration))
+        _serve(reviews, port, receiver, no_browser=no_browser)
+
+
+def _serve(reviews: "OpenReviews", port: int, receiver: "ASGIApp | None", *, no_browser: bool) -> None:
     from gynbtnet.review.server import ReviewServer
 
-    reviews = OpenReviews(items, ReviewOptions(scan, references, dose, seg, approve))
-    if len(items) == 1:
-        try:
-            reviews.get(0)  # a sentence in the terminal is better than one in the browser
-        except BaseException:
-            reviews.close()
-            raise
-    server = ReviewServer(reviews, _announce_next, port)
-    console.print(f"Review of {len(items)} prediction(s): {server.link}")
+    server = ReviewServer(reviews, _announce_next, port, receiver)
+    console.print(f"Review of {len(reviews.items)} prediction(s): {server.link}")
+    if receiver is not None:
+        console.print(f"DICOMweb STOW-RS: {server.receiver_address}")
     console.print("The link works once. Ctrl-C ends the review; what was drawn is kept.")
     if not no_browser:
         webbrowser.open(server.link)

@@ -55,6 +55,20 @@ class PatientKey:
             raise problem
         return cls(path, separate, study_ids)
 
+    @classmethod
+    def of_cohort(cls, folder: Path) -> "PatientKey":
+        """Read the key in the folder of a cohort; for a cohort of ``gynbtnet run``, that of its experiment.
+
+        Args:
+            folder: folder of the cohort, such as ``EXPERIMENT/cohorts/task``.
+
+        Raises:
+            BadInput: If the file is not a key.
+        """
+        own = Path(folder).absolute() / KEY
+        shared = own.parents[2] / KEY if own.parents[1].name == "cohorts" else own
+        return cls.load(own if own.exists() else shared)
+
     def with_patients(self, patients: Iterable[str]) -> "PatientKey":
         """Return the key with the next study IDs for new patients, in the order of their identifiers.
 

@@ -63,7 +63,7 @@ class Web(Settings):
     """The door for DICOMweb STOW-RS."""
 
     address: Address = Field("127.0.0.1", description="IP address to listen on.")
-    port: Port = Field(8042, description="TCP port.")
+    port: Port | None = Field(8042, description="TCP port; null: only on the server of `gynbtnet review --node`.")
     token: str = Field(min_length=16, description="Bearer token that every request must have.")
 
 
@@ -170,6 +170,7 @@ listen: # C-STORE and C-ECHO
 
 watch: null # {folder: incoming}: DICOM files that are copied into this folder are taken in as well
 web: null # {port: 8042, token: at least 16 characters}: DICOMweb STOW-RS, needs gynbtnet[review]
+# With port: null, only `gynbtnet review --node node.yaml` takes in instances, at /stow/studies.
 
 models:
   pelvis: {path: model.zip, fast: false}

@@ -50,6 +50,11 @@ class NodeFolder:
         return self.folder / "logs" / "audit.jsonl"
 
     @property
+    def review_audit(self) -> Path:
+        """Audit log of ``gynbtnet review``, which is another process."""
+        return self.audit.with_name("audit-review.jsonl")
+
+    @property
     def lock(self) -> Path:
         """Lock of the running node."""
         return self.folder / ".node.lock"
@@ -65,9 +70,10 @@ class NodeFolder:
         return folder / "review" / review if review else folder
 
     def reviews(self, key: str, version: str) -> tuple[str, ...]:
-        """Return the versions of all reviews of a prediction."""
+        """Return the versions of all reviews of a prediction; one that is being written is not among them."""
         written = self.result(key, version).glob("review/*/RS.dcm")
-        return tuple(sorted(f"{version}{REVIEW}{path.parent.name}" for path in written))
+        numbers = sorted(path.parent.name for path in written if path.parent.name.isdecimal())
+        return tuple(f"{version}{REVIEW}{number}" for number in numbers)
 
     def outgoing(self, key: str, version: str) -> Path:
         """Return the folder of the objects that are sent."""

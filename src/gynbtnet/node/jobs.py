@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
+
 
 @dataclass(frozen=True)
 class Job:
@@ -18,6 +20,7 @@ class Job:
         fast: as ``gynbtnet predict --fast``.
         backend: library that computes the network.
         outputs: contour files to write.
+        repairs: faults of the stack that are repaired instead of refused.
     """
 
     key: str
@@ -29,6 +32,7 @@ class Job:
     fast: bool
     backend: str
     outputs: tuple[str, ...]
+    repairs: Repairs
 
 
 @dataclass(frozen=True)

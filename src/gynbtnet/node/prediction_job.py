@@ -23,7 +23,8 @@ def predict_job(job: Job) -> None:
     """
     settings = _settings(job)
     model = _load(str(job.model), settings.model_dump_json())
-    predict_scan(model, PredictionRequest.from_path(model, job.scan, job.out, settings=settings))
+    request = PredictionRequest.from_path(model, job.scan, job.out, settings=settings, repairs=job.repairs)
+    predict_scan(model, request)
 
 
 @lru_cache(maxsize=_MODELS_IN_MEMORY)

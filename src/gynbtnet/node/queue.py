@@ -345,7 +345,7 @@ class Queue:
         return "it is checked again"
 
     def release(self, key: str) -> None:
-        """Let a held series be predicted although the check of its slices failed.
+        """Let a held series be predicted although the check of its slices failed; its faults are repaired.
 
         Raises:
             BadInput: If there is no such series, or it isn't held.

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from threading import Event, Thread
-from typing import Literal
 
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.node.audit import AuditLog
 from gynbtnet.node.completeness import judge_series
 from gynbtnet.node.configuration import NodeConfiguration, Sent
 from gynbtnet.node.delivery import NotSent, pause, send
-from gynbtnet.node.folders import REVIEW, NodeFolder, hashed
-from gynbtnet.node.inbox import Inbox, InstanceHeader
+from gynbtnet.node.folders import REVIEW, NodeFolder
+from gynbtnet.node.intake import Intake
 from gynbtnet.node.jobs import Job, JobResult
 from gynbtnet.node.listener import open_listener
 from gynbtnet.node.metrics import serve_metrics
 from gynbtnet.node.outgoing import FILES, WrongIdentity, instance_uid, write_outgoing
-from gynbtnet.node.queue import Delivery, Queue, Series, State
+from gynbtnet.node.queue import Delivery, Series, State
 from gynbtnet.node.watched_folder import take_in
 from gynbtnet.node.worker import Worker
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -31,6 +31,7 @@ _LOG = logging.getLogger(__name__)
 _ATTEMPTS = 2  # a job during which the worker dies is done once more
 _DAY = 86400.0
 _REPORT = "not_contoured.txt"
+_ALL_REPAIRS = Repairs(missing_slices=True, unequal_spacing=True, gantry_tilt=True)
 _OUTPUTS: dict[Sent, str] = {"rtstruct": "rtstruct", "seg": "seg"}
 
 
@@ -45,8 +46,8 @@ class Node:
     def __init__(self, configuration: NodeConfiguration, worker: Worker | None = None) -> None:
         self.configuration = configuration
         self.folder = NodeFolder(configuration.folder)
-        self.inbox = Inbox(self.folder.inbox, int(configuration.minimum_free_gb * 1e9))
-        self.queue = Queue(self.folder.queue)
+        intake = Intake.of(configuration)
+        self.inbox, self.queue, self.store = intake.inbox, intake.queue, intake.store
         self.audit = AuditLog(self.folder.audit)
         self.worker = worker or Worker(limit_seconds=60 * configuration.job_minutes)
 
@@ -76,10 +77,11 @@ class Node:
                 metrics = serve_metrics(self.queue, self.configuration.metrics_port)
                 opened.callback(metrics.server_close)
                 opened.callback(metrics.shutdown)
-            if self.configuration.web is not None:
+            web = self.configuration.web
+            if web is not None and web.port is not None:
                 from gynbtnet.node.stow import open_web  # needs libraries that the other doors don't
 
-                opened.callback(open_web(self.configuration.web, self.store, self.audit.note))
+                opened.callback(open_web(web, web.port, self.store, self.audit.note))
             sender = Thread(target=self._deliver_until, args=(stop,), name="gynbtnet-sender")
             sender.start()
             opened.callback(sender.join)
@@ -95,25 +97,6 @@ class Node:
         contents = {key: (self.inbox.content(key), len(self.inbox.files(key))) for key in keys}
         self.queue.recover(contents)
 
-    def store(self, content: bytes, caller: str) -> tuple[InstanceHeader, Literal["new", "known"]]:
-        """Store a received instance durably, and note it in the queue.
-
-        Args:
-            content: a complete DICOM file.
-            caller: AE title of the sender, or the name of another door.
-
-        Returns:
-            Its header, and whether it is new.
-
-        Raises:
-            Unusable: If the instance can't be kept.
-            Full: If the disk is nearly full.
-        """
-        header, kind = self.inbox.store(content)
-        if kind == "new":
-            self.queue.arrived(hashed(header.series_uid), caller)
-        return header, kind
-
     def step(self) -> None:
         """Do once what is to be done: take in files, judge series, start and finish predictions, delete old scans."""
         if self.configuration.watch is not None:
@@ -127,15 +110,20 @@ class Node:
         """Try once to send every result that is due."""
         now = time.time()
         for delivery in self.queue.deliveries("waiting"):
-            if delivery.due <= now:
+            if delivery.due > now:
+                continue
+            try:
                 self._deliver(delivery)
+            except Exception as error:  # the other deliveries must not wait for this one
+                _LOG.debug("sending failed", exc_info=True)
+                self._postpone(delivery, f"An unexpected error stopped the sending ({type(error).__name__}).")
 
     def _deliver_until(self, stop: Event) -> None:
         while not stop.is_set():
             try:
                 self.deliver()
-            except Exception:  # the next round tries again
-                _LOG.exception("sending failed")
+            except BadInput as problem:  # the queue can't be used; the next round tries again
+                _LOG.error("%s", problem)
             stop.wait(self.configuration.poll_seconds)
 
     def _judge(self) -> None:
@@ -206,6 +194,7 @@ class Node:
             fast=model.fast,
             backend=model.backend,
             outputs=tuple(sorted(outputs)),
+            repairs=_ALL_REPAIRS if row.released else Repairs(),
         )
 
     def _destinations(self, row: Series) -> tuple[str, ...]:
@@ -252,13 +241,16 @@ class Node:
         try:
             send(files, destination, self.configuration.listen.ae_title)
         except NotSent as problem:
-            settings = self.configuration
-            seconds = pause(delivery.attempts + 1, settings.first_pause_seconds, settings.longest_pause_seconds)
-            self.queue.postpone(delivery, time.time() + seconds, str(problem))
+            self._postpone(delivery, str(problem))
             self.audit.note("not sent", series=delivery.key, to=destination.ae_title, reason=str(problem))
             return
         self.queue.delivered(delivery)
         self.audit.note("sent", series=delivery.key, to=destination.ae_title, objects=len(files))
+
+    def _postpone(self, delivery: Delivery, reason: str) -> None:
+        settings = self.configuration
+        seconds = pause(delivery.attempts + 1, settings.first_pause_seconds, settings.longest_pause_seconds)
+        self.queue.postpone(delivery, time.time() + seconds, reason)
 
     def _outgoing(self, delivery: Delivery, kinds: tuple[Sent, ...]) -> list[Path]:
         folder = write_outgoing(
@@ -283,11 +275,16 @@ class Node:
         return None
 
     def _send_reviews(self) -> None:
-        """Send what `gynbtnet review` wrote for a result to the destinations of that result."""
+        """Send what `gynbtnet review` wrote for a result to its destinations, unless one receives no such files."""
         for row in self.queue.series(State.produced, State.sent):
             for version in self.folder.reviews(row.key, row.version):
-                if self.queue.deliver_review(row.key, version, self._destinations(row)):
+                written = self.folder.result(row.key, version)
+                names = [name for name in self._destinations(row) if self._has_files(written, name)]
+                if self.queue.deliver_review(row.key, version, names):
                     self.audit.note("reviewed", series=row.key, review=version.partition(REVIEW)[2])
+
+    def _has_files(self, result: Path, destination: str) -> bool:
+        return any((result / FILES[kind]).is_file() for kind in self.configuration.destinations[destination].send)
 
     def _delete_old(self) -> None:
         retention, now = self.configuration.retention, time.time()

@@ -1,19 +1,28 @@
-"""The door for DICOMweb STOW-RS (PS3.18 10.5): instances in the body of an HTTP request."""
+"""The door for DICOMweb STOW-RS (PS3.18 10.5): instances in the body of an HTTP request.
+
+The node serves it on a separate port, or the server of ``gynbtnet review`` below ``/stow``.
+"""
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from threading import Thread
 from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gynbtnet.node.configuration import Web
+from gynbtnet.node.audit import AuditLog
+from gynbtnet.node.configuration import NodeConfiguration, Web
+from gynbtnet.node.folders import NodeFolder, hashed
 from gynbtnet.node.inbox import Full, InstanceHeader, Unusable
+from gynbtnet.node.intake import Intake
+from gynbtnet.runtime.errors import BadInput
 
 CALLER = "web"
 
@@ -24,12 +33,13 @@ _JSON = "application/dicom+json"
 
 
 def open_web(
-    settings: Web, store: Callable[[bytes, str], tuple[InstanceHeader, object]], note: Callable[..., None]
+    settings: Web, port: int, store: Callable[[bytes, str], tuple[InstanceHeader, object]], note: Callable[..., None]
 ) -> Callable[[], None]:
     """Serve STOW-RS at ``/studies`` in a thread.
 
     Args:
-        settings: address, port and token.
+        settings: address and token.
+        port: TCP port.
         store: stores an instance durably; called with a DICOM file and :data:`CALLER`.
         note: writes an event to the audit log.
 
@@ -40,7 +50,7 @@ def open_web(
         uvicorn.Config(
             stow_application(settings.token, store, note),
             host=settings.address,
-            port=settings.port,
+            port=port,
             log_config=None,
             access_log=False,
         )
@@ -53,6 +63,23 @@ def open_web(
         thread.join()
 
     return end
+
+
+@contextmanager
+def receiver_of_review(configuration: NodeConfiguration) -> Iterator[Starlette]:
+    """Return STOW-RS for the server of ``gynbtnet review``; it stores for the node, even while that isn't running.
+
+    Args:
+        configuration: configuration of the node, with ``web``.
+
+    Raises:
+        BadInput: If the queue can't be opened, or ``web`` is absent.
+    """
+    if configuration.web is None:
+        raise BadInput("The node's configuration has no web; STOW-RS needs its token.")
+    intake = Intake.of(configuration)
+    with closing(intake.queue), closing(AuditLog(NodeFolder(configuration.folder).review_audit)) as audit:
+        yield stow_application(configuration.web.token, intake.store, audit.note)
 
 
 def stow_application(
@@ -81,8 +108,11 @@ def stow_application(
         stored, failed = [], []
         for instance in split_parts(bytes(body), boundary[1].encode()):
             try:
-                header, _ = store(instance, CALLER)
+                header, kind = await run_in_threadpool(store, instance, CALLER)
                 stored.append(_reference(header))
+                if kind == "new":
+                    series, sop_instance = hashed(header.series_uid), hashed(header.sop_instance_uid)
+                    note("received", ae=CALLER, series=series, instance=sop_instance)
             except Full:
                 note("refused", ae=CALLER, reason="the disk is nearly full")
                 failed.append(_failure(_OUT_OF_RESOURCES))

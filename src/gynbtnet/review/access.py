@@ -27,6 +27,8 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Frame-Options": "DENY",
 }
+RECEIVER = "/stow"
+"""Path of the door for DICOMweb STOW-RS."""
 _OPEN = "/open"
 
 
@@ -37,10 +39,15 @@ class Access:
         app: the application.
         port: port of the server on 127.0.0.1.
         announce: called with a new link whenever the last one was used.
+        receiver: application for the paths below :data:`RECEIVER`, which asks for another token instead of the
+            cookie.
     """
 
-    def __init__(self, app: ASGIApp, port: int, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self, app: ASGIApp, port: int, announce: Callable[[str], None], receiver: ASGIApp | None = None
+    ) -> None:
         self._app = app
+        self._receiver = receiver
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         self._port = port
         self._announce = announce
@@ -75,6 +82,8 @@ class Access:
         host = headers.get("host", "")
         if host not in self._hosts:
             return Response(status_code=403)
+        if self._receiver is not None and scope["path"].startswith(f"{RECEIVER}/"):
+            return self._receiver
         if scope["path"] == _OPEN and scope["method"] == "GET":
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
             if hmac.compare_digest(given.encode(), self._token.encode()):

@@ -13,10 +13,11 @@ from gynbtnet.review.lease import Lease
 from gynbtnet.review.opened_case import open_session
 from gynbtnet.review.reference import References
 from gynbtnet.review.session import ReviewSession
-from gynbtnet.review.worklist import WorklistItem
+from gynbtnet.review.worklist import WorklistItem, list_predictions
 
 MOST_OPEN = 3
 """Number of cases in memory at once."""
+_DELETED = "Its files were deleted."
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,13 @@ class OpenReviews:
     Args:
         items: the worklist.
         options: options of the command.
+        folder: folder in which predictions appear and disappear meanwhile; None: the worklist stays as it is.
     """
 
-    def __init__(self, items: Sequence[WorklistItem], options: ReviewOptions) -> None:
+    def __init__(self, items: Sequence[WorklistItem], options: ReviewOptions, folder: Path | None = None) -> None:
         self.items = list(items)
         self.options = options
+        self._folder = folder
         self._open: OrderedDict[int, OpenReview] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -94,9 +97,23 @@ class OpenReviews:
                     oldest.resources.close()
             return self._open[number]
 
+    @property
+    def grows(self) -> bool:
+        """True if predictions can join the worklist."""
+        return self._folder is not None
+
+    def current_items(self) -> list[WorklistItem]:
+        """Return the worklist by number, after new predictions have joined it at the end."""
+        with self._lock:
+            if self._folder is not None:
+                self.items += list_predictions(self._folder, {item.folder for item in self.items})
+                self.items = [item if item.folder.is_dir() else replace(item, problem=_DELETED) for item in self.items]
+            return list(self.items)
+
     def mark_written(self, number: int) -> None:
         """Note that a review of a case was written."""
-        self.items[number] = replace(self.items[number], is_written=True)
+        with self._lock:
+            self.items[number] = replace(self.items[number], is_written=True)
 
     def close(self) -> None:
         """Close all cases."""

@@ -47,9 +47,10 @@ class PackedMask:
         return cls((*(side.start for side in box), *inside.shape), np.packbits(inside.ravel()).tobytes())
 
 
-def describe_worklist(reviews: OpenReviews) -> list[dict[str, Any]]:
-    """Return the worklist."""
-    return [
+def describe_worklist(reviews: OpenReviews) -> dict[str, Any]:
+    """Return the worklist as it is now: the cases by number, and their numbers in the order to show."""
+    items = reviews.current_items()
+    cases = [
         {
             "name": item.name,
             "flags": item.flags,
@@ -59,8 +60,14 @@ def describe_worklist(reviews: OpenReviews) -> list[dict[str, Any]]:
             "is_written": item.is_written,
             "problem": item.problem,
         }
-        for item in reviews.items
+        for item in items
     ]
+    return {
+        "cases": cases,
+        "order": sorted(range(len(items)), key=lambda number: items[number].order),
+        "grows": reviews.grows,
+        "approve": reviews.options.reviewer,
+    }
 
 
 def describe_case(review: OpenReview) -> dict[str, Any]:

@@ -17,8 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 
-from gynbtnet.review.access import Access
+from gynbtnet.review.access import RECEIVER, Access
 from gynbtnet.review.open_reviews import OpenReview, OpenReviews
 from gynbtnet.review.page_data import (
     PackedMask,
@@ -143,7 +144,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
         return endpoint
 
     async def worklist(_: Request) -> Response:
-        return JSONResponse({"cases": describe_worklist(reviews), "approve": reviews.options.reviewer})
+        return await _respond(lambda: describe_worklist(reviews))
 
     def image(_: int, review: OpenReview, __: Request) -> Response:
         return _binary(display_image(review.case).data.cast("B"))
@@ -260,12 +261,15 @@ class ReviewServer:
         reviews: the worklist.
         announce: called with a new link whenever the last one was used.
         port: port to use; 0 takes a free one.
+        receiver: application for DICOMweb STOW-RS, served below :data:`~gynbtnet.review.access.RECEIVER`.
 
     Raises:
         BadInput: If the port is in use.
     """
 
-    def __init__(self, reviews: OpenReviews, announce: Callable[[str], None], port: int = 0) -> None:
+    def __init__(
+        self, reviews: OpenReviews, announce: Callable[[str], None], port: int = 0, receiver: ASGIApp | None = None
+    ) -> None:
         self._socket = socket.socket()
         try:
             self._socket.bind(("127.0.0.1", port))
@@ -276,7 +280,12 @@ class ReviewServer:
                 f"The port {port} of this machine is in use; leave --port out, or give another one."
             ) from error
         self._reviews = reviews
-        self.access = Access(make_app(reviews), self._socket.getsockname()[1], announce)
+        self.access = Access(
+            make_app(reviews),
+            self._socket.getsockname()[1],
+            announce,
+            Starlette(routes=[Mount(RECEIVER, receiver)]) if receiver else None,
+        )
         config = uvicorn.Config(
             self.access,
             log_config=None,
@@ -291,6 +300,11 @@ class ReviewServer:
     def link(self) -> str:
         """Link that opens the page once."""
         return self.access.link
+
+    @property
+    def receiver_address(self) -> str:
+        """Address to which instances are sent by STOW-RS."""
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}{RECEIVER}/studies"
 
     def run(self) -> None:
         """Serve until Ctrl-C or :meth:`stop`, then close all cases."""

@@ -1,7 +1,7 @@
 """Worklist of predictions: first those that need eyes first."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,12 @@ class WorklistItem:
     is_written: bool = False
     problem: str = ""
 
+    @property
+    def order(self) -> tuple[bool, bool, int, int, float, str]:
+        """Sort key: those that need eyes first are first."""
+        lowest = math.inf if self.lowest_dsc is None else self.lowest_dsc
+        return bool(self.problem), self.is_written, -self.structures_flagged, -self.flags, lowest, self.name
+
 
 def find_predictions(path: Path) -> list[WorklistItem]:
     """Return the predictions in a folder, sorted by what needs eyes first.
@@ -52,15 +58,26 @@ def find_predictions(path: Path) -> list[WorklistItem]:
     Raises:
         BadInput: If there is no prediction.
     """
-    folders: Sequence[Path] = [path] if (path / MANIFEST).is_file() else []
-    if not folders and path.is_dir():
-        folders = sorted(manifest.parent for manifest in path.rglob(MANIFEST))
-    if not folders:
+    items = list_predictions(path)
+    if not items:
         raise BadInput(
             f"{path} contains no prediction; expected a folder that `gynbtnet predict` wrote, or a folder of such "
             "folders."
         )
-    return sorted((_item(folder, path) for folder in folders), key=_order)
+    return items
+
+
+def list_predictions(path: Path, known: Collection[Path] = ()) -> list[WorklistItem]:
+    """Return the predictions in a folder as :func:`find_predictions` does, or an empty list.
+
+    Args:
+        path: folder of a prediction, or folder of such folders at any depth.
+        known: folders of predictions to leave out.
+    """
+    folders: Sequence[Path] = [path] if (path / MANIFEST).is_file() else []
+    if not folders and path.is_dir():
+        folders = sorted(manifest.parent for manifest in path.rglob(MANIFEST) if not _is_hidden(manifest, path))
+    return sorted((_item(folder, path) for folder in folders if folder not in known), key=lambda item: item.order)
 
 
 def _item(folder: Path, root: Path) -> WorklistItem:
@@ -80,10 +97,10 @@ def _item(folder: Path, root: Path) -> WorklistItem:
     )
 
 
+def _is_hidden(path: Path, root: Path) -> bool:
+    """Return whether a file is in a hidden folder, such as that of a prediction which is being written."""
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
 def _lowest_dsc(record: PredictionRecord) -> float | None:
     return min((predicted.low for predicted in record.predicted_dsc.values() if predicted), default=None)
-
-
-def _order(item: WorklistItem) -> tuple[bool, bool, int, int, float, str]:
-    lowest = math.inf if item.lowest_dsc is None else item.lowest_dsc
-    return bool(item.problem), item.is_written, -item.structures_flagged, -item.flags, lowest, item.name

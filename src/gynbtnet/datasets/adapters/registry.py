@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 
 from gynbtnet.datasets.adapters import (
-    amos,
-    btcv_cervix,
     ct_colonography,
     decathlon,
     dicom_rt_export,
@@ -15,9 +13,9 @@ from gynbtnet.datasets.adapters import (
     scan_folders,
     tcia_covid,
     totalsegmentator,
-    word,
 )
 from gynbtnet.datasets.adapters.adapter import Adapter
+from gynbtnet.datasets.adapters.pelvis import amos, btcv_cervix, c3ro, pediatric_ct_seg, word
 from gynbtnet.runtime.errors import BadInput
 
 ADAPTERS: Mapping[str, Adapter] = {
@@ -36,6 +34,8 @@ ADAPTERS: Mapping[str, Adapter] = {
         btcv_cervix.ADAPTER,
         amos.ADAPTER,
         word.ADAPTER,
+        pediatric_ct_seg.ADAPTER,
+        c3ro.ADAPTER,
     )
 }
 """Adapters by the name of their layout."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.datasets.adapters.adapter import Adapter, AdapterOptions
+from gynbtnet.datasets.adapters.mask_files import read_mask_files
 from gynbtnet.datasets.ingestion.found_scans import (
     FoundScan,
     FoundScans,
@@ -20,17 +21,12 @@ from gynbtnet.datasets.ingestion.found_scans import (
     natural_order,
     search_each_source,
 )
-from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
+from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.public_archive import Archive
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import read_volume
-from gynbtnet.imaging.label_map import paint_label_map
-from gynbtnet.imaging.resample_to_grid import resample_segmentation
-from gynbtnet.imaging.whole_labels import as_whole_labels
-from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.phrases import counted
 
 ARCHIVE = Archive("TotalSegmentator, version 1", "doi 10.5281/zenodo.6802614", "CC BY 4.0", 1204)
 ARCHIVE_2 = Archive("TotalSegmentator, version 2", "doi 10.5281/zenodo.10047292", "CC BY 4.0")
@@ -111,36 +107,19 @@ def _read(scan: FoundScan, structures: tuple[str, ...], *, resample_labels: bool
     """Read a scan and the masks of the structures."""
     image = read_volume(scan.files[0])
     paths = {_class_name(path): path for path in scan.contours}
-    resampled = 0
-
-    def read_mask(path: Path) -> Mask:
-        nonlocal resampled
-        mask = as_whole_labels(read_volume(path), path)
-        if not image.geometry.is_same(mask.geometry):
-            if not resample_labels:
-                raise LabelMismatch(
-                    f"{path} is on another grid than its scan, {image.geometry.difference(mask.geometry)}; export it "
-                    "again, or resample it with --resample-labels."
-                )
-            mask = resample_segmentation(mask, image.geometry)
-            resampled += 1
-        return mask.array > 0
-
     masks = {
-        structure: np.logical_or.reduce([read_mask(paths[name]) for name in classes])
+        structure: [paths[name] for name in classes]
         for structure, classes in _classes_by_structure(paths, structures).items()
-        if classes
     }
-    segmentation, overlaps = paint_label_map(masks, structures, image.geometry)
+    contents = read_mask_files(image, masks, structures, resample_labels=resample_labels)
     named = _named_structures(scan, structures)
-    notes = (f"Resampled {counted(resampled, 'mask')} onto the grid of the scan.",) if resampled else ()
     return ScanContents(
         image,
-        segmentation,
+        contents.segmentation,
         missing=named.missing,
-        overlaps=overlaps,
+        overlaps=contents.overlaps,
         unmapped=named.unmapped,
-        notes=notes,
+        notes=contents.notes,
     )
 
 

@@ -47,6 +47,7 @@ const page = {
 const tab = crypto.randomUUID();
 const views = PLANES.map((plane, i) => makeView(plane, i));
 let worklist = [];
+let grows = false; // predictions of a node join the worklist
 let drawn = false;
 
 function makeView(plane, i) {
@@ -138,16 +139,29 @@ async function attempt(work) {
 
 async function showWorklist() {
   await leaveCase();
-  const answer = await get("/api/worklist");
-  worklist = answer.cases;
+  const answer = await getWorklist();
   element("approval").textContent = answer.approve
     ? `What is written will be approved by ${answer.approve}.`
     : "What is written stays unapproved; start with --approve NAME to approve it.";
-  if (worklist.length === 1) return openCase(0);
+  if (worklist.length === 1 && !grows) return openCase(0);
   element("title").textContent = "Review";
   element("worklist").hidden = false;
   element("to-worklist").hidden = true;
-  element("cases").replaceChildren(...worklist.map((item, i) => {
+  listCases(answer.order);
+  element("cases").querySelector("button")?.focus();
+  return null;
+}
+
+async function getWorklist() {
+  const answer = await get("/api/worklist");
+  worklist = answer.cases;
+  grows = answer.grows;
+  return answer;
+}
+
+function listCases(order) {
+  element("cases").replaceChildren(...order.map((i) => {
+    const item = worklist[i];
     const row = document.createElement("tr");
     const button = document.createElement("button");
     button.type = "button";
@@ -160,9 +174,14 @@ async function showWorklist() {
     row.append(first, ...cells.map((text) => Object.assign(document.createElement("td"), { textContent: text })));
     return row;
   }));
-  element("cases").querySelector("button")?.focus();
-  return null;
 }
+
+setInterval(async () => {
+  if (!grows || element("worklist").hidden) return;
+  const before = JSON.stringify(worklist);
+  const answer = await getWorklist().catch(() => null); // the server may be gone; the next click reports it
+  if (answer && JSON.stringify(worklist) !== before) listCases(answer.order);
+}, 10000);
 
 async function openCase(number) {
   await leaveCase();
@@ -185,7 +204,7 @@ async function openCase(number) {
   element("title").textContent = opened.name;
   element("notice").textContent = opened.synthetic ? "SYNTHETIC: no real patient. Research use only." : "Research use only.";
   element("notes").replaceChildren(...opened.notes.map((note) => Object.assign(document.createElement("p"), { textContent: note })));
-  element("to-worklist").hidden = worklist.length < 2;
+  element("to-worklist").hidden = worklist.length < 2 && !grows;
   element("case").hidden = false;
   page.readOnly = !(await holdLease());
   const first = opened.structures.findIndex((structure) => structure.flags.length);
@@ -652,10 +671,7 @@ document.addEventListener("keydown", (event) => {
 
 async function start() {
   const match = /^#case=(\d+)$/.exec(location.hash);
-  if (!worklist.length) {
-    const answer = await get("/api/worklist");
-    worklist = answer.cases;
-  }
+  if (!worklist.length) await getWorklist();
   if (match) {
     await attempt(async () => {
       const answer = await get("/api/worklist");

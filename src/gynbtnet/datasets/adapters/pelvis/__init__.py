@@ -1,0 +1,1 @@
+"""Layouts of public archives with contours of pelvic organs."""
