@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := demo
+# NiiVue, which draws scans in `gynbtnet review` on a graphics card; see package.json. A 2D canvas does without npm.
+NIIVUE := $(if $(shell command -v npm),node_modules/.package-lock.json)
 
 .PHONY: install install-dev demo test test-all quick-tests coverage lint style types bench docs clean
 
@@ -10,11 +12,15 @@ install-dev: .venv/installed-dev
 
 # torch first, at the version that the tests ran with: pip takes a CPU build if its index has one, and no later
 # installation replaces it. For a CUDA build, put its version into constraints.txt.
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml constraints.txt $(NIIVUE)
+	@test -d node_modules/@niivue || echo "npm could not bring NiiVue: gynbtnet review will draw scans on a 2D canvas."
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,review]"
 	touch $@
+
+node_modules/.package-lock.json: package.json package-lock.json
+	-npm ci --silent --ignore-scripts --omit=optional --no-audit --no-fund
 
 # What tests and benchmarks also need, including the libraries that they compare with.
 .venv/installed-dev: .venv/installed
@@ -67,4 +73,4 @@ docs: install-dev
 	$(BIN)/sphinx-build -W --keep-going docs docs/_build
 
 clean:
-	rm -rf .venv $(DEMO) example docs/_build
+	rm -rf .venv node_modules $(DEMO) example docs/_build

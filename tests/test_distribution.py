@@ -1,7 +1,9 @@
 """The wheel and the source package: their contents, and the commands of an installation without the extra ``train``."""
 
 import email
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -70,6 +72,78 @@ def test_the_wheel_has_the_whole_package_and_nothing_else(packages: Path) -> Non
     assert files <= names
     assert all(name.startswith("gynbtnet/") or ".dist-info/" in name for name in names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@pytest.fixture
+def small_project(tmp_path: Path) -> Path:
+    """A copy of what a build needs, with the review page as the only package and without NiiVue."""
+    project = tmp_path / "project"
+    for name in ("tools", "licenses"):
+        shutil.copytree(ROOT / name, project / name)
+    for name in (".gitignore", "pyproject.toml", "README.md", "LICENSE", "package.json"):
+        shutil.copyfile(ROOT / name, project / name)
+    page = Path("src", "gynbtnet", "review", "page")
+    shutil.copytree(ROOT / page, project / page, ignore=shutil.ignore_patterns("npm"))
+    return project
+
+
+def build(project: Path, *targets: str) -> str:
+    """Build packages into ``dist`` and return what the build printed."""
+    command = [sys.executable, "-m", "hatchling", "build", *(f"--target={target}" for target in targets)]
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout + result.stderr
+
+
+def npm_files(wheel: Path) -> dict[str, str]:
+    """Return the files that npm brought into a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {
+            Path(name).name: archive.read(name).decode()
+            for name in archive.namelist()
+            if name.startswith("gynbtnet/review/page/npm/")
+        }
+
+
+def test_the_packages_carry_niivue_if_npm_brought_it(small_project: Path) -> None:
+    """Also a wheel that is built from the source package, which npm never reached."""
+    modules = small_project / "node_modules"
+    dependency = json.loads((ROOT / "package.json").read_text())["dependencies"]
+    assert list(dependency) == ["@niivue/niivue"]
+    licences = {"@niivue/niivue": None, "gl-matrix": "MIT of gl-matrix", "@zarrita/storage": "of zarrita"}
+    for name, licence in licences.items():
+        (modules / name).mkdir(parents=True)
+        (modules / name / "package.json").write_text("{}")
+        if licence:
+            (modules / name / "LICENSE.md").write_text(licence)
+    (modules / "@niivue" / "niivue" / "dist").mkdir()
+    (modules / "@niivue" / "niivue" / "dist" / "niivue.umd.js").write_text("niivue")
+    assert "NiiVue is absent" not in build(small_project, "wheel", "sdist")
+    dist = small_project / "dist"
+    direct = npm_files(next(dist.glob("*.whl")))
+    assert direct.keys() == {"niivue.js", "LICENSES.txt"} and direct["niivue.js"] == "niivue"
+    for text in ("Copyright (c) 2021, Niivue", "gl-matrix\n\nMIT of gl-matrix", "@zarrita/storage\n\nof zarrita"):
+        assert text in direct["LICENSES.txt"]
+    with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
+        archive.extractall(small_project / "unpacked", filter="data")
+    (unpacked,) = (small_project / "unpacked").iterdir()
+    assert not (unpacked / "node_modules").exists()
+    assert "NiiVue is absent" not in build(unpacked, "wheel")
+    assert npm_files(next((unpacked / "dist").glob("*.whl"))) == direct
+
+
+def test_without_niivue_one_sentence_says_so(small_project: Path) -> None:
+    printed = build(small_project, "wheel")
+    assert "NiiVue is absent" in printed and "`npm ci`" in printed
+    assert npm_files(next((small_project / "dist").glob("*.whl"))) == {}
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    packages = {name: entry for name, entry in lock["packages"].items() if name}
+    wanted = json.loads((ROOT / "package.json").read_text())["dependencies"]["@niivue/niivue"]
+    assert packages["node_modules/@niivue/niivue"]["version"] == wanted
+    assert all("resolved" not in entry and entry["integrity"] for entry in packages.values())
 
 
 def test_the_wheel_asks_for_training_libraries_only_with_the_extra(packages: Path) -> None:

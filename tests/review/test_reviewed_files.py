@@ -138,8 +138,22 @@ def test_review_json_says_what_the_correction_was(make_prediction: Callable[...,
         changed = np.zeros(SHAPE[1:], bool)
         changed[9, 18:20] = True  # inside the bladder: a hole of two voxels in one slice
         session.edit("bladder", "eraser", [Patch.of(changed, 0, 6)])
+        scribble(session, "bladder", [(0, 3), (0, 3), (2, 20)])
+        for _ in range(3):
+            session.undo()
+        session.redo()
+        session.undo()
         out = write_review(case, session)
-    correction = json.loads((out / "review.json").read_text())["structures"]["bladder"]["correction"]
+        scribble(session, "bladder", [(0, 3), (0, 3), (0, 4), (2, 20)])
+        session.undo()
+        second = write_review(case, session)
+    structures = [json.loads((folder / "review.json").read_text())["structures"] for folder in (out, second)]
+    assert [review["bladder"]["tools"] for review in structures] == [
+        {"eraser": {"strokes": 1, "planes": 1}},
+        {"brush": {"strokes": 3, "planes": 2}, "eraser": {"strokes": 1, "planes": 1}},
+    ]
+    assert structures[1]["rectum"]["tools"] == {}
+    correction = structures[0]["bladder"]["correction"]
     assert (correction["voxels_added"], correction["voxels_removed"], correction["slices_touched"]) == (0, 2, 1)
     # The hole has six neighbours in the slice, which become contour voxels of 1.5 mm.
     assert correction["added_path_length_mm"] == pytest.approx(6 * 1.5)

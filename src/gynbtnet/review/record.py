@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Literal
 
@@ -19,6 +19,19 @@ Status = Literal[
 
 
 @dataclass(frozen=True)
+class ToolUse:
+    """Use of one tool on one structure; what was undone doesn't count.
+
+    Attributes:
+        strokes: number of strokes, or of other actions such as fillings.
+        planes: number of different planes that they changed.
+    """
+
+    strokes: int
+    planes: int
+
+
+@dataclass(frozen=True)
 class StructureReview:
     """Review of one structure.
 
@@ -29,6 +42,7 @@ class StructureReview:
         viewed_share: share of its slices that were viewed, 0 to 1; None if unknown.
         active_seconds: time of work on it without pauses of over 30 s; None if unknown.
         correction: measures of the change; None if it is missing.
+        tools: use of each tool by name; empty if the structure wasn't edited, or elsewhere.
     """
 
     status: Status
@@ -36,6 +50,7 @@ class StructureReview:
     viewed_share: float | None
     active_seconds: float | None
     correction: Correction | None
+    tools: Mapping[str, ToolUse] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE
 from gynbtnet.review.case import ReviewCase
 from gynbtnet.review.correction import measure_correction
-from gynbtnet.review.record import REVIEW_FILE, Status, StructureReview, make_record
-from gynbtnet.review.session import ReviewSession
+from gynbtnet.review.record import REVIEW_FILE, Status, StructureReview, ToolUse, make_record
+from gynbtnet.review.session import Edit, ReviewSession
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
@@ -107,7 +108,18 @@ def _structure_review(
             doses=case.doses,
             names=names,
         ),
+        tools=_tools(structure, session.done),
     )
+
+
+def _tools(structure: str, edits: Sequence[Edit]) -> dict[str, ToolUse]:
+    """Return the use of each tool on a structure."""
+    own = [edit for edit in edits if edit.structure == structure]
+    uses = {}
+    for tool in sorted({edit.tool for edit in own}):
+        planes = [{(patch.axis, patch.index) for patch in edit.patches} for edit in own if edit.tool == tool]
+        uses[tool] = ToolUse(strokes=len(planes), planes=len(set().union(*planes)))
+    return uses
 
 
 _REMARKS: dict[Status, str] = {
