@@ -39,8 +39,9 @@ IN_ORDER = (
     *("evaluate", "dose", "doctor"),
 )
 SMALLER = {
-    "phantom": "--patients 7 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
-    "tune": "--budget 6 --unit steps --candidates 3",
+    "phantom": "--patients 6 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
+    "tune": "--budget 2 --unit steps --candidates 2 --set prediction.preview=false",
+    "benchmark": "--set prediction.preview=false",
 }
 """Options that make an example quick, in addition to the recipe of a few steps."""
 
@@ -87,7 +88,7 @@ def test_finetune_every_fold(gynbtnet, here: Path) -> None:
     """Two folds are enough; the example's split has five."""
     split, cohort = here / "steps" / "two_folds.json", here / "steps" / "cohorts" / "task"
     assert gynbtnet("split", cohort, "--out", split, "--folds", "2").code == 0
-    result = gynbtnet(*finetune_every_fold(here, "--split", str(split)))
+    result = gynbtnet(*finetune_every_fold(here, "--split", str(split), "--set", "prediction.preview=false"))
     assert result.code == 0, result.err
     out = here / "steps" / "crossvalidation"
     assert all((out / f"fold_{fold}" / "weights_best.safetensors").is_file() for fold in range(2))
