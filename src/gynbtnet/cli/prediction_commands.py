@@ -145,12 +145,12 @@ def predict(
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
 def export(
     model: ModelPath,
-    out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder) or file (zip, onnx, stunet) to write.")],
+    out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder, bundle) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
         ExportForm,
         typer.Option(
-            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, or "
-            "the encoder with a loader in plain PyTorch."
+            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, "
+            "the encoder with a loader in plain PyTorch, or a MONAI Bundle."
         ),
     ],
     weights: Annotated[
