@@ -1,4 +1,4 @@
-"""Adaptation trains only the last levels of a copy, in limited time, and is used only where it helped."""
+"""Adaptation trains only the last levels of a copy, in limited time, and is used only if it helped."""
 
 from dataclasses import replace
 from itertools import count

@@ -1,7 +1,7 @@
 """Adaptation of a model to one patient, by the reviewed contours of her earlier fractions.
 
-The last levels of the decoder are trained for at most a minute. The model stays as it is, and a structure is taken from
-the adapted network only if it was better on an earlier fraction that was left out of the training.
+The last levels of the decoder are trained for at most a minute. The model stays as it is. A structure is taken from the
+adapted network only if it was better on an earlier fraction that was left out.
 """
 
 from typing import TYPE_CHECKING

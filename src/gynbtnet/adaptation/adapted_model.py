@@ -89,7 +89,7 @@ def combine_outputs(
 ) -> Network:
     """Return a function from images to logits of which some structures come from another network.
 
-    If structures exclude each other, the logit of a structure is taken relative to the background of its own network,
+    If structures exclude each other, the logit of a structure is taken relative to the background of the same network,
     and the background gets 0.
 
     Args:

@@ -41,8 +41,8 @@ def read_earlier_fractions(
 ) -> tuple[EarlierFraction, ...]:
     """Read reviewed fractions of the patient of a scan, ordered by date and time.
 
-    Only structures that a person accepted count. Of a cohort, the earlier cases of the patient are taken whose contours
-    are not unapproved predictions.
+    Only structures that a person accepted count. From a cohort, the earlier cases of the patient are taken,
+    without unapproved predictions.
 
     Args:
         paths: folders that ``gynbtnet review`` wrote, and cohorts.

@@ -24,8 +24,8 @@ class AdaptationSettings(Settings):
         0.005,
         ge=-1,
         le=1,
-        description="DSC by which a structure must be better on the fraction that was left out, so that it is adapted; "
-        "-1: every structure that could be compared.",
+        description="A structure is adapted if its DSC is better by this value on the fraction that was left out; -1: "
+        "every structure that was compared.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW.")
     seed: int = Field(0, ge=0, description="Seed of the patches.")

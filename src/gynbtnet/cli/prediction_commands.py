@@ -204,8 +204,8 @@ def export(
     to: Annotated[
         ExportForm,
         typer.Option(
-            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, "
-            "the encoder with a loader in plain PyTorch, or a MONAI Bundle."
+            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, ONNX, STU-Net weights, the encoder in "
+            "plain PyTorch, or a MONAI Bundle."
         ),
     ],
     weights: Annotated[
@@ -227,7 +227,7 @@ def export(
     """Export a model as one file, or for other software; the encoder of a pretraining run, too.
 
     model_card.md is in the folder or zip, and next to a single file. It has the sections of the AID-RT card. The last
-    lines list what is open in it: keys of --card, and options that fill in counts.
+    line lists what is open in it: keys of --card, and options that fill in counts.
     """
     from gynbtnet.exports.card.model_card import CardInputs
     from gynbtnet.exports.model_export import ExportFormat, export_model

@@ -53,7 +53,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Upsampling half; each level reads the level below and the encoder's map of its own size."""
+    """Upsampling half; each level reads the level below and the encoder's map of the same size."""
 
     def __init__(self, channels: Sequence[int], depth: int, outputs: int) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ class LogitsToLabels:
     overlap become one mask each.
 
     Args:
-        overlapping: whether structures may overlap, each with an output of its own.
+        overlapping: whether structures may overlap, each with a separate output.
         nesting: pairs of numbers of an inner and its outer structure, the innermost first; only with ``overlapping``.
     """
 
