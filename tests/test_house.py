@@ -28,6 +28,7 @@ ORDER = [
     "evaluation",
     "exports",
     "review",
+    "adaptation",
     "node",
     "recipes",
     "experiment",

@@ -63,6 +63,7 @@ class NnUNetModel:
         plan: None; nnU-Net has its own plans.
         quality: None; the DSC is not predicted.
         trained_on: None; nnU-Net doesn't record it.
+        adaptation: None; it is the same for all patients.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class NnUNetModel:
     plan: None = None
     quality: None = None
     trained_on: None = None
+    adaptation: None = None
 
     @classmethod
     def load(cls, fold: Path, *others: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> "NnUNetModel":

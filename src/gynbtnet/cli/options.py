@@ -145,6 +145,7 @@ class ExportForm(StrEnum):
     onnx = "onnx"
     stunet = "stunet"
     encoder = "encoder"
+    bundle = "bundle"
 
 
 class HoleStyle(StrEnum):

@@ -1,8 +1,9 @@
 """Commands that segment scans with a model, and export the model."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +25,11 @@ from gynbtnet.cli.options import (
     RoiForm,
     UnequalSpacing,
 )
+from gynbtnet.runtime.errors import BadInput
+
+if TYPE_CHECKING:
+    from gynbtnet.inference.engine.segmenter import Segmenter
+    from gynbtnet.inference.prediction_request import PredictionRequest
 
 
 class Weights(StrEnum):
@@ -72,6 +78,18 @@ def predict(
     ] = None,
     hole_style: Annotated[
         HoleStyle | None, typer.Option(help="RTSTRUCT holes: as keyholes, or as inner contours.")
+    ] = None,
+    earlier: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Reviewed earlier fraction of the same patient: review/001 of a prediction, or a cohort; repeatable."
+        ),
+    ] = None,
+    earlier_seconds: Annotated[
+        float, typer.Option(help="With --earlier: longest time of training.", min=0.1, max=60)
+    ] = 60,
+    earlier_steps: Annotated[
+        int | None, typer.Option(help="With --earlier: number of training steps, which can be repeated.", min=1)
     ] = None,
     jobs: Jobs = 1,
     cluster: Cluster = None,
@@ -130,6 +148,10 @@ def predict(
         name: PredictionRequest(files, as_path(out) / name, settings, repairs, force=force)
         for name, files in search.scans.items()
     }
+    if earlier:
+        loaded = _adapt(
+            loaded, earlier, requests, jobs > 1 or cluster is not None, seconds=earlier_seconds, steps=earlier_steps
+        )
     try:
         with use_cluster(cluster):
             predict_scans(
@@ -142,15 +164,48 @@ def predict(
         print_predictions([request.out for request in requests.values()])
 
 
+def _adapt(
+    model: "Segmenter",
+    earlier: Sequence[Path],
+    requests: "Mapping[str, PredictionRequest]",
+    in_several_processes: bool,
+    *,
+    seconds: float,
+    steps: int | None,
+) -> "Segmenter":
+    """Return the model adapted to the patient of the only scan."""
+    from gynbtnet.adaptation.adapt import adapt_model
+    from gynbtnet.adaptation.earlier_scans import read_earlier_fractions
+    from gynbtnet.adaptation.settings import AdaptationSettings
+    from gynbtnet.imaging.dicom.ct_series import read_ct_files
+    from gynbtnet.inference.models.model import Model
+
+    if len(requests) != 1 or in_several_processes:
+        raise BadInput(f"--earlier adapts to one scan in one process, not to {len(requests)}; give one DICOM series.")
+    (request,) = requests.values()
+    if request.files.series is None or not isinstance(model, Model) or len(model.channels) > 1:
+        raise BadInput("--earlier needs a DICOM series and a single GynBTNet model of one CT; leave it out.")
+    series = read_ct_files(request.files.series.files, request.repairs)
+    fractions = read_earlier_fractions(earlier, series, model.structures)
+    settings = AdaptationSettings(seconds=seconds, steps=steps)
+    adapted = adapt_model(model, fractions, settings, request.settings)
+    for name, dsc in adapted.record.check.items():
+        used = "adapted" if name in adapted.record.structures else "not adapted"
+        console.print(f"{name}: DSC {dsc.unadapted:.3f} → {dsc.adapted:.3f} on the last earlier fraction, {used}")
+    if not adapted.record.check:
+        console.print("One earlier fraction can't be checked on another one: nothing is adapted.")
+    return adapted
+
+
 @command("gynbtnet export demo/steps/runs/task demo/steps/nnunet --to nnunet")
 def export(
     model: ModelPath,
-    out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder) or file (zip, onnx, stunet) to write.")],
+    out: Annotated[Path, typer.Argument(help="Folder (nnunet, encoder, bundle) or file (zip, onnx, stunet) to write.")],
     to: Annotated[
         ExportForm,
         typer.Option(
-            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, the network as ONNX, STU-Net weights, or "
-            "the encoder with a loader in plain PyTorch."
+            help="A file for gynbtnet predict, a folder for nnUNetv2_predict, ONNX, STU-Net weights, the encoder in "
+            "plain PyTorch, or a MONAI Bundle."
         ),
     ],
     weights: Annotated[
@@ -172,7 +227,7 @@ def export(
     """Export a model as one file, or for other software; the encoder of a pretraining run, too.
 
     model_card.md is in the folder or zip, and next to a single file. It has the sections of the AID-RT card. The last
-    lines list what is open in it: keys of --card, and options that fill in counts.
+    line lists what is open in it: keys of --card, and options that fill in counts.
     """
     from gynbtnet.exports.card.model_card import CardInputs
     from gynbtnet.exports.model_export import ExportFormat, export_model

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
+    from gynbtnet.exports.bundle.bundle_export import export_bundle
     from gynbtnet.exports.card.model_card import CardInputs, ModelCard, make_card
     from gynbtnet.exports.model_export import ExportedModel, ExportFormat, export_model
 
-__all__ = ["CardInputs", "ExportFormat", "ExportedModel", "ModelCard", "export_model", "make_card"]
+__all__ = ["CardInputs", "ExportFormat", "ExportedModel", "ModelCard", "export_bundle", "export_model", "make_card"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "bundle.bundle_export": ["export_bundle"],
         "card.model_card": ["CardInputs", "ModelCard", "make_card"],
         "model_export": ["ExportFormat", "ExportedModel", "export_model"],
     },

@@ -7,9 +7,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
+from gynbtnet.exports.bundle.bundle_export import export_bundle
 from gynbtnet.exports.card.model_card import CardInputs, make_card
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.encoder_export import export_encoder
+from gynbtnet.inference.models.evaluated_settings import evaluated_settings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import CARD, open_archive, write_archive
 from gynbtnet.inference.models.model_loading import load_model
@@ -28,6 +30,7 @@ class ExportFormat(StrEnum):
     onnx = "onnx"
     stunet = "stunet"
     encoder = "encoder"
+    bundle = "bundle"
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def export_model(
     if to is ExportFormat.zip and model.is_file():
         raise BadInput(f"{model} is a file already; copy it, or export the folder that it was made of.")
     with _opened(model) as folder:
-        card = make_card(folder, inputs, weights=weights)
+        card = make_card(folder, inputs, weights=weights, library="monai" if to is ExportFormat.bundle else "gynbtnet")
     if to is ExportFormat.zip:
         load_model(model, PredictionSettings(weights=weights, device="cpu"))
         write_archive(model, out, weights=weights, force=force, card=card.text)
@@ -88,6 +91,9 @@ def export_model(
     loaded = Model.load(model, weights=weights, device="cpu")
     if to is ExportFormat.nnunet:
         export_nnunet(loaded, out, force=force, card=card.text)
+        return ExportedModel(out, out / CARD, card.open)
+    if to is ExportFormat.bundle:
+        export_bundle(loaded, out, card, settings=evaluated_settings(model), force=force)
         return ExportedModel(out, out / CARD, card.open)
     beside = out.with_name(f"{out.stem}.{CARD}")
     if beside.exists() and not force:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
@@ -85,6 +86,7 @@ class Provenance:
         settings: see :class:`~gynbtnet.inference.engine.settings.PredictionSettings`.
         versions: versions of GynBTNet and of the libraries that influence the labels.
         structures: structures of the labels 1, 2, ….
+        adaptation: adaptation of the model to the patient; None if there was none.
     """
 
     synthetic: bool
@@ -93,6 +95,7 @@ class Provenance:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     structures: tuple[str, ...]
+    adaptation: AdaptationRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ def is_up_to_date(out: Path, provenance: Provenance) -> bool:
     try:
         manifest = load_json(out / MANIFEST)
         expected = _as_json(provenance, Provenance)
+        manifest = {"adaptation": None} | manifest  # absent in manifests of earlier versions
         manifest |= {"settings": with_current_names(manifest["settings"], "prediction")}
         same = manifest["schema"] == SCHEMA and all(manifest[key] == value for key, value in expected.items())
         return same and all((out / name).is_file() for name in manifest["files"])

@@ -214,6 +214,7 @@ def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -
         settings=with_tta_axes(request.settings, model.mirror_axes, str(model.folder)).model_dump(mode="json"),
         versions={name: version(name) for name in ("gynbtnet", "torch", "SimpleITK", "pydicom", *model.libraries)},
         structures=model.structures,
+        adaptation=model.adaptation,
     )
 
 

@@ -46,10 +46,16 @@ class ModelCard:
     """A model card.
 
     Attributes:
+        name: name of the model.
+        licence: licence of the weights; empty if it is not stated.
+        synthetic: no real patient was scanned for the training.
         text: the card, Markdown with front matter.
         open: missing parts, see :attr:`~gynbtnet.exports.card.card_sources.CardSources.open`.
     """
 
+    name: str
+    licence: str
+    synthetic: bool
     text: str
     open: tuple[str, ...]
 
@@ -86,7 +92,13 @@ def make_card(
         _evaluation(folder, inputs.evaluation, facts),
     )
     body = "".join(f"\n## {title}\n\n{section(sources).rstrip()}\n" for title, section in _SECTIONS.items())
-    return ModelCard(f"{front_matter(sources, library)}\n# {sources.name}\n{body}", sources.open)
+    return ModelCard(
+        name=sources.name,
+        licence=sources.answers.texts.get("license", ""),
+        synthetic=facts.synthetic,
+        text=f"{front_matter(sources, library)}\n# {sources.name}\n{body}",
+        open=sources.open,
+    )
 
 
 def _evaluation(folder: Path, given: Path | None, facts: ModelFacts) -> ModelEvaluation | None:

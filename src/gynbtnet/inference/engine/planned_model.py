@@ -11,6 +11,7 @@ from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_masks
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.engine.logits_to_labels import logits_to_labels
 from gynbtnet.inference.engine.logits_to_masks import logits_to_masks
 from gynbtnet.inference.engine.mirroring import tta_axes, tta_signature
@@ -80,6 +81,11 @@ class PlannedModel(ABC):
     def mirror_axes(self) -> tuple[Axis, ...]:
         """Axes of the patient that were mirrored in training."""
         return self.plan.mirror_axes
+
+    @property
+    def adaptation(self) -> AdaptationRecord | None:
+        """None: the model is the same for all patients."""
+        return None
 
     @property
     def libraries(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from gynbtnet.imaging.volume import Segmentation, Volume
+from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.engine.test_time_augmentation import Network
 from gynbtnet.inference.quality.predicted_dsc import Quality
@@ -93,6 +94,10 @@ class Segmenter(Protocol):
     @property
     def trained_on(self) -> TrainingData | None:
         """Scans of the training; None if unknown."""
+
+    @property
+    def adaptation(self) -> AdaptationRecord | None:
+        """Adaptation of the model to one patient; None if it is the same for all."""
 
     def networks(self, settings: PredictionSettings) -> tuple[Network, ...]:
         """Return the networks whose logits are averaged; empty for a model that predicts through its own program."""

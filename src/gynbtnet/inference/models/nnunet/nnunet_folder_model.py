@@ -60,6 +60,7 @@ class NnunetFolderModel:
         plan: None; nnU-Net has its own plans.
         quality: None; nothing is calibrated.
         trained_on: None; nnU-Net doesn't record its scans.
+        adaptation: None; it is the same for all patients.
         title: name in an RTSTRUCT.
         libraries: none, PyTorch suffices.
     """
@@ -75,6 +76,7 @@ class NnunetFolderModel:
     plan: None = None
     quality: None = None
     trained_on: None = None
+    adaptation: None = None
     title: str = "nnU-Net"
     libraries: tuple[str, ...] = ()
     _prepared: dict[tuple[Backend, int], Network] = field(default_factory=dict, repr=False, compare=False)

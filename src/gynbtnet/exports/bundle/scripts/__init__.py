@@ -1,0 +1,1 @@
+"""Code of an exported bundle: needs PyTorch, MONAI, SciPy and safetensors, and not GynBTNet."""
