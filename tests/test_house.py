@@ -27,6 +27,7 @@ ORDER = [
     "baselines",
     "evaluation",
     "review",
+    "commissioning",
     "node",
     "recipes",
     "experiment",
