@@ -29,6 +29,7 @@ ORDER = [
     "exports",
     "review",
     "adaptation",
+    "commissioning",
     "node",
     "recipes",
     "experiment",

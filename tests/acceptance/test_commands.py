@@ -36,7 +36,7 @@ IN_ORDER = (
         "node",
         "export",
     ),
-    *("evaluate", "dose", "doctor"),
+    *("evaluate", "dose", "commission", "doctor"),
 )
 SMALLER = {
     "phantom": "--patients 6 --fractions 1 --unlabelled 3 --organs 3 --spacing 6 5 5 --matrix 32 64 80",
@@ -44,6 +44,9 @@ SMALLER = {
     "benchmark": "--set prediction.preview=false",
 }
 """Options that make an example quick, in addition to the recipe of a few steps."""
+
+BEFORE = {"commission": "commission demo/steps/runs/task --init demo/steps/limits.yaml"}
+"""Commands that write what an example reads."""
 
 
 def example(command: str) -> list[str]:
@@ -73,6 +76,8 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.parametrize("command", IN_ORDER)
 def test_example(command: str, gynbtnet, here: Path) -> None:
+    if command in BEFORE:
+        assert gynbtnet(*shlex.split(BEFORE[command])).code == 0
     result = gynbtnet(*example(command))
     assert result.code == 0, result.err
     assert "Traceback" not in result.err
@@ -141,6 +146,9 @@ def test_what_the_examples_left(here: Path) -> None:
     assert "Stage 2" in page
     assert (here / "steps" / "contours" / "patient-001_f1" / "RS.dcm").is_file()
     assert (here / "steps" / "evaluation" / "summary.md").is_file()
+    kit = json.loads((here / "steps" / "commissioning" / "commission.json").read_text())
+    assert kit["results"]["local"]["training_checked"] and len(kit["results"]["limits"]) > 20
+    assert {failure["outcome"] for failure in kit["results"]["planted"]} >= {"control", "refused"}
     assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
     assert not list(here.rglob(".partial-*"))
 

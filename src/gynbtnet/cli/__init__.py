@@ -2,6 +2,7 @@
 
 from gynbtnet.cli import (  # noqa: F401 - importing a module registers its commands
     cohort_commands,
+    commissioning_commands,
     evaluation_commands,
     experiment_commands,
     learn_command,

@@ -22,7 +22,7 @@ PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
     "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune", "learn"),
     "Prediction": ("predict", "review", "node", "export"),
-    "Evaluation": ("evaluate", "dose", "compare"),
+    "Evaluation": ("evaluate", "dose", "compare", "commission"),
     "Experiments": ("recipes", "run", "tune", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
 }

@@ -24,8 +24,8 @@ _STEEL = 3000.0
 def male_pelvis(seed: int, geometry: Geometry) -> Volume:
     """Return a synthetic scan of a pelvis with a prostate and seminal vesicles, without uterus, vagina and implant.
 
-    Bones, muscles, fat and bowel are those of the female phantom, so it is a pelvis without a woman's organs rather
-    than the anatomy of a man.
+    Bones, muscles, fat and bowel are those of the female phantom, so this is not the anatomy
+    of a man.
 
     Args:
         seed: seed of the patient.

@@ -15,7 +15,7 @@ TRAINING_SCANS = "training_scans.json"
 class TrainingScans:
     """Scans of all training stages of a model, those that validated it included.
 
-    Digests of voxels and files identify a scan to those who have it, and tell nothing to others.
+    Digests of voxels and files identify a scan only to those who have it.
 
     Attributes:
         voxels: digests of the scans' voxels, see :func:`~gynbtnet.imaging.files.voxel_digest.voxel_digest`; sorted.

@@ -1,4 +1,4 @@
-"""The digest of a scan's voxels: the same for the same scan, whatever its file, and another for another scan."""
+"""The digest of a scan's voxels: the same for every file of a scan, and another for another scan."""
 
 from pathlib import Path
 

@@ -13,9 +13,9 @@ _HIGHEST = np.iinfo(np.int16).max
 def voxel_digest(volume: Volume) -> str:
     """Return the SHA-256 of a scan's voxels in the orientation left, posterior, superior.
 
-    It is equal for a scan and its export with other UIDs, another order of slices, other directions of the axes, or as
-    another file format. Values are rounded to whole HU, and those below −1024 count as −1024, as exports store them. A
-    scan that was cropped, resampled or changed in one voxel has another digest.
+    It is equal for a scan and its export with other UIDs, another order of slices or other directions of the axes. The
+    file format doesn't matter. Values are rounded to whole HU, and those below −1024 count as −1024, as exports store
+    them. A scan that was cropped, resampled or changed in one voxel has another digest.
 
     Args:
         volume: HU (z, y, x) on any grid.
