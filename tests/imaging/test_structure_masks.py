@@ -32,6 +32,47 @@ def test_masks_survive_a_file(count: int, size: int, tmp_path: Path) -> None:
         np.testing.assert_array_equal(read.mask(name, (slice(1, 3), slice(2, 6), slice(0, 4))), mask[1:3, 2:6, :4])
 
 
+def test_32_structures_take_a_byte_while_few_combinations_occur() -> None:
+    few = {f"structure {number}": np.zeros(GRID.shape, bool) for number in range(32)}
+    few["structure 0"][0], few["structure 31"][:2] = True, True
+    packed = StructureMasks.of(few, GRID)
+    assert packed.codes.array.itemsize == 1
+    assert sorted(packed.combinations) == [0, 1 << 31, 1 << 31 | 1]
+    assert len(StructureMasks.of(random_masks(32), GRID).combinations) > 200
+
+
+def test_more_than_256_combinations_get_two_bytes() -> None:
+    grid = Geometry((4, 20, 20))
+    bits = np.arange(1600, dtype=np.uint16).reshape(grid.shape)
+    packed = StructureMasks.from_bits(Volume(bits, grid), tuple(f"s{number}" for number in range(11)))
+    assert packed.codes.array.itemsize == 2
+    np.testing.assert_array_equal(packed.bits.array, bits)
+    np.testing.assert_array_equal(packed.mask("s10"), bits >> 10 == 1)
+
+
+@pytest.mark.parametrize("covered", [True, False])
+def test_voxels_of_one_structure_change_and_no_others(covered: bool) -> None:
+    masks = random_masks(9)
+    voxels = np.random.default_rng(1).random((2, 3, 4)) < 0.5
+    box = (slice(1, 3), slice(0, 3), slice(2, 6))
+    packed = StructureMasks.of(masks, GRID)
+    changed = packed.with_voxels("structure 3", voxels, box, covered=covered)
+    expected = {name: mask.copy() for name, mask in masks.items()}
+    expected["structure 3"][box][voxels] = covered
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(changed.mask(name), expected[name])
+        np.testing.assert_array_equal(packed.mask(name), mask)
+
+
+@pytest.mark.parametrize(
+    ("combinations", "message"), [((1, 0), "first combination"), ((0,), "number beyond"), ((0, 4), "bit beyond")]
+)
+def test_inconsistent_masks_are_refused(combinations: tuple[int, ...], message: str) -> None:
+    codes = Volume(np.ones((1, 1, 1), np.uint8), Geometry((1, 1, 1)))
+    with pytest.raises(ValueError, match=message):
+        StructureMasks(codes, combinations, ("a", "b"))
+
+
 def test_files_of_other_structures_are_refused(tmp_path: Path) -> None:
     packed = StructureMasks.of(random_masks(3), GRID)
     write_mask_bits(packed, tmp_path / "masks.nii.gz")

@@ -29,7 +29,23 @@ def test_the_inner_of_two_nested_targets_gets_the_shared_voxels(inner: str, oute
 
 
 @pytest.mark.parametrize(
-    "name", ["bladder", "rectum-PTV", "Bowel minus CTV", "ring PTV", "not CTV", "cavity", "uterus", "activity", "", "7"]
+    "name",
+    [
+        "bladder",
+        "rectum-PTV",
+        "Bowel minus CTV",
+        "ring PTV",
+        "not CTV",
+        "cavity",
+        "uterus",
+        "activity",
+        "",
+        "7",
+        "bladderptv",
+        "RectumPTV",
+        "notCTV",
+        "rectumminusptv",
+    ],
 )
 def test_organs_are_not_targets(name: str) -> None:
     assert (target_depth(name), target_type(name)) == (None, None)
@@ -45,6 +61,30 @@ def test_targets_outside_the_table_are_written_and_dosed_as_targets() -> None:
     assert types == ["CTV", "GTV", "PTV", "CTV", "ORGAN"]
 
 
-@pytest.mark.parametrize("name", ["my_ctv", "opti CTV", "fx1 HR-CTV", "cervix_ctv", "boost-ctv-2"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "patientctv1",
+        "myHRCTV2",
+        "nodectv",
+        "CTVboost",
+        "xhrctvx",
+        "my_ctv",
+        "opti CTV",
+        "fx1 HR-CTV",
+        "cervix_ctv",
+        "boost-ctv-2",
+    ],
+)
 def test_a_target_may_be_anywhere_in_a_name(name: str) -> None:
     assert target_type(name) == "CTV"
+
+
+@pytest.mark.parametrize(("name", "kind"), [("PTVboost", "PTV"), ("planptv2", "PTV"), ("mygtvres", "GTV")])
+def test_other_targets_inside_words(name: str, kind: str) -> None:
+    assert target_type(name) == kind
+    assert StructureNames.load().interpreted_type(name) == kind
+
+
+def test_words_in_camel_case_are_separate() -> None:
+    assert target_depth("myHRCTV2") == target_depth("hr_ctv")

@@ -36,6 +36,6 @@ def read_contours(case: Case, structures: Sequence[str]) -> Segmentation:
     if case.masks is None:
         return segmentation
     own = read_mask_bits(case.masks, case.masked)
-    if not labels.geometry.is_same(own.bits.geometry):
+    if not labels.geometry.is_same(own.geometry):
         raise BadInput(f"{case.masks} and {case.labels} have different grids; run `gynbtnet ingest` again.")
     return OverlappingSegmentation(labels, segmentation.structures, own)

@@ -101,11 +101,11 @@ def paint_masks(masks: StructureMasks) -> Segmentation:
     Returns:
         The structures on the masks' grid.
     """
-    structures, geometry = masks.structures, masks.bits.geometry
-    labels = np.zeros(geometry.shape, label_type(len(structures)))
-    for structure in painting_order(structures):
-        labels[masks.mask(structure)] = structures.index(structure) + 1
-    return OverlappingSegmentation(Volume(labels, geometry), structures, masks)
+    structures = masks.structures
+    order = [structures.index(structure) for structure in reversed(painting_order(structures))]
+    last = [next((index + 1 for index in order if own >> index & 1), 0) for own in masks.combinations]
+    labels = masks.by_combination(last, label_type(len(structures)))
+    return OverlappingSegmentation(labels, structures, masks)
 
 
 def is_label_map(volume: Volume) -> bool:

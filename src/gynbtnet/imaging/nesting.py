@@ -1,17 +1,15 @@
 """Nested structures: every voxel of an inner one also belongs to its outer one, as residual GTV ⊂ HR-CTV ⊂ IR-CTV."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from gynbtnet.imaging.structure_masks import StructureMasks
-from gynbtnet.imaging.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -95,23 +93,23 @@ class Nesting:
 
     def restrict(self, masks: StructureMasks) -> StructureMasks:
         """Return masks without the voxels of inner structures that are outside their outer ones."""
-        names, bits = masks.structures, masks.bits.array
-        outer_of = self._outer_of(names)
-        result = bits.copy()
-        for name in reversed(self._inner_first(names)):
-            index = names.index(name)
-            if index in outer_of:
-                outside = result & bits.dtype.type(1 << outer_of[index]) == 0
-                np.bitwise_and(result, ~bits.dtype.type(1 << index), out=result, where=outside)
-        return StructureMasks(Volume(result, masks.bits.geometry), names)
+        names, outer_of = masks.structures, self._outer_of(masks.structures)
+        order = [names.index(name) for name in reversed(self._inner_first(names))]
+        combinations = list(masks.combinations)
+        for number, own in enumerate(combinations):
+            for index in order:
+                if index in outer_of and not own >> outer_of[index] & 1:
+                    own &= ~(1 << index)
+            combinations[number] = own
+        return replace(masks, combinations=tuple(combinations))
 
     def broken_voxels(self, masks: StructureMasks) -> int:
         """Return the number of voxels in which an inner structure is outside its outer one."""
-        present = [pair for pair in self.pairs if set(pair) <= set(masks.structures)]
-        broken: npt.NDArray[np.bool_] = np.zeros(masks.bits.array.shape, bool)
-        for inner, outer in present:
-            broken |= masks.mask(inner) & ~masks.mask(outer)
-        return int(broken.sum())
+        pairs = self._outer_of(masks.structures).items()
+        broken = [
+            any(own >> inner & 1 and not own >> outer & 1 for inner, outer in pairs) for own in masks.combinations
+        ]
+        return int(np.count_nonzero(masks.by_combination(broken, bool).array))
 
     def _outer_of(self, structures: Sequence[str]) -> Mapping[int, int]:
         """Return the position of the outer structure, by that of the inner one, among ``structures``."""

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from gynbtnet.imaging.sides import mirrored_labels
 from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
 MOST_LABELS = 254
@@ -149,10 +148,9 @@ class Regions:
 
     def masks(self, labels: Volume) -> StructureMasks:
         """Return the masks of the structures in a map of combinations."""
-        masks: dict[str, Mask] = {
-            name: np.isin(labels.array, own) for name, own in zip(self.structures, self.labels, strict=True)
-        }
-        return StructureMasks.of(masks, labels.geometry)
+        index_of = {name: index for index, name in enumerate(self.structures)}
+        bits = [sum(1 << index_of[name] for name in own) for own in self.combinations]
+        return StructureMasks(labels, (0, *bits), self.structures)
 
 
 def occurring_combinations(segmentation: Segmentation) -> frozenset[Combination]:

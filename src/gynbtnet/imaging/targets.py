@@ -1,8 +1,9 @@
 """Targets of radiotherapy, recognised by name, and their nesting.
 
 GEC-ESTRO nests them: residual GTV ⊂ HR-CTV ⊂ IR-CTV (Haie-Meder et al. 2005, doi 10.1016/j.radonc.2004.12.015; ICRU
-report 89). A name belongs to a target if one of its words is GTV, CTV, ITV or PTV, also joined to others as in “HRCTV”.
-It doesn't if an organ or a word such as “minus” comes before: “rectum minus PTV” is not a target.
+report 89). A name belongs to a target if GTV, CTV, ITV or PTV occurs anywhere in it, also inside a word as in “HRCTV”,
+“PTVboost” or “patientctv1”. It doesn't if an organ or a word such as “minus” comes before: neither “rectum minus PTV”
+nor “bladderPTV” is a target.
 """
 
 import re
@@ -17,7 +18,8 @@ _NO_TARGET_AFTER = re.compile(
     r"minus|without|wo|sub|less|excl\w*|except|out|outside|not|no|non|ring|wall|overlap|bladder|rect\w*|sigm\w*|bowel|"
     r"colon|intestin\w*|kidneys?|liver|femur|femoral|cord|marrow"
 )
-_TARGET = re.compile(rf"(?:{_HIGH}|{_MIDDLE}|{_LOW}|{_RESIDUAL})?[tnp]?(gtv|ctv|itv|ptv)[a-z]*")
+_TARGET = re.compile("(gtv|ctv|itv|ptv)")
+_CAMEL_CASE = re.compile("(?<=[a-z])(?=[A-Z])")
 
 
 def target_type(name: str) -> str | None:
@@ -38,14 +40,14 @@ def target_depth(name: str) -> int | None:
 
 
 def _words(name: str) -> list[str]:
-    return re.findall("[a-z]+", name.casefold())
+    return re.findall("[a-z]+", _CAMEL_CASE.sub(" ", name).casefold())
 
 
 def _kind(name: str) -> str | None:
     """Return “gtv”, “ctv”, “itv” or “ptv”; None if the name does not belong to a target."""
     for word in _words(name):
-        if target := _TARGET.fullmatch(word):
-            return target[1]
+        if target := _TARGET.search(word):
+            return None if _NO_TARGET_AFTER.fullmatch(word[: target.start()]) else target[1]
         if _NO_TARGET_AFTER.fullmatch(word):
             return None
     return None

@@ -90,7 +90,7 @@ def phantom_case(
     state = draw_fraction(anatomy, fraction)
     scene = build_scene(anatomy, state, nested=nested)
     rendered = render(scene, anatomy, state, geometry)
-    structures = paint_masks(StructureMasks(Volume(rendered.structures, geometry), scene.structures))
+    structures = paint_masks(StructureMasks.from_bits(Volume(rendered.structures, geometry), scene.structures))
     return PhantomCase(
         scan=Volume(rendered.scan, geometry),
         structures=structures if nested else Segmentation(structures.labels, scene.structures),

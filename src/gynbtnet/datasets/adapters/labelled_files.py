@@ -124,7 +124,7 @@ def read_labelled(
         listed = ", ".join(f"{label:g}" for label in nameless[:5])
         raise LabelMismatch(f"{path} has the labels {listed}, which its dataset doesn't name; correct one of them.")
     structure_masks: dict[str, Mask] = {name: np.isin(label_image.array, _numbers(labels[name])) for name in structures}
-    if masks is not None and masks.bits.geometry.is_same(label_image.geometry):
+    if masks is not None and masks.geometry.is_same(label_image.geometry):
         structure_masks |= {name: masks.mask(name) for name in masks.structures if name in structure_masks}
     segmentation, overlaps = paint_label_map(structure_masks, structures, image.geometry)
     unmapped = tuple(

@@ -22,6 +22,6 @@ def read_mask_bits(path: Path, structures: tuple[str, ...]) -> StructureMasks:
     if volume.array.dtype.kind != "u":
         raise BadInput(f"{path} has {volume.array.dtype} values; expected the bits of masks: ingest again.")
     try:
-        return StructureMasks(volume, structures)
+        return StructureMasks.from_bits(volume, structures)
     except ValueError as error:
         raise BadInput(f"{path} does not contain masks of {', '.join(structures)}: {error}; ingest again.") from error

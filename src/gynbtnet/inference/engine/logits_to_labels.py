@@ -43,6 +43,11 @@ class _HighestOutput:
 
     dtype: npt.DTypeLike = np.uint8
 
+    def value_of(
+        self, result: npt.NDArray[np.unsignedinteger[Any]] | int
+    ) -> npt.NDArray[np.unsignedinteger[Any]] | int:
+        return result
+
     def at_source(self, logits: Tensor) -> npt.NDArray[np.unsignedinteger[Any]]:
         labels: npt.NDArray[np.uint8] = argmax_labels(logits).numpy()
         return labels

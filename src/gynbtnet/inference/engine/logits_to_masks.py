@@ -1,7 +1,7 @@
 """Masks of structures that may overlap, on the scan's own grid."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.nesting import NO_NESTING, Nesting
-from gynbtnet.imaging.structure_masks import StructureMasks, bits_type
+from gynbtnet.imaging.structure_masks import MOST_STRUCTURES, CombinationCodes, StructureMasks, bits_type
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.inference.engine.slab_resampling import Tile, resample_slabs
 from gynbtnet.inference.engine.sliding_window import Slab
@@ -48,20 +48,36 @@ def logits_to_masks(
         ValueError: If the axes of the two grids are oblique to each other, or there are too many structures.
     """
     names = tuple(structures)
-    bits = resample_slabs(target, slabs, source, _LikelyStructures(names, nesting), nearest=nearest)
-    return StructureMasks(Volume(bits, target), names)
+    if len(names) > MOST_STRUCTURES:
+        raise ValueError(f"{len(names)} structures do not fit into {MOST_STRUCTURES} bits")
+    rule = _LikelyStructures(names, nesting)
+    codes = resample_slabs(target, slabs, source, rule, nearest=nearest)
+    return StructureMasks(Volume(codes, target), rule.codes.combinations, names)
 
 
 @dataclass(frozen=True)
 class _LikelyStructures:
-    """The value of a voxel has a bit for each structure that likely covers it."""
+    """The value of a voxel is the number of its combination of structures.
+
+    The results of tiles have a bit for each structure that likely covers a voxel.
+
+    Attributes:
+        structures: names of the structures.
+        nesting: inner and outer structures.
+        codes: combinations that were found so far.
+    """
 
     structures: tuple[str, ...]
     nesting: Nesting
+    codes: CombinationCodes = field(default_factory=CombinationCodes)
 
     @property
     def dtype(self) -> npt.DTypeLike:
-        return bits_type(len(self.structures))
+        return self.codes.dtype
+
+    def value_of(self, result: npt.NDArray[np.unsignedinteger[Any]] | int) -> npt.NDArray[np.unsignedinteger[Any]]:
+        """Return the number of each combination."""
+        return self.codes.numbers_of(result)
 
     def at_source(self, logits: Tensor) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Return the structures with a positive logit, without regard to the nesting."""
@@ -91,9 +107,10 @@ class _LikelyStructures:
         return all(outer in chosen for inner, outer in self.nesting.pairs if inner in chosen)
 
     def _packed(self, masks: Iterable[Tensor]) -> npt.NDArray[np.unsignedinteger[Any]]:
+        dtype = bits_type(len(self.structures))
         bits: npt.NDArray[np.unsignedinteger[Any]] | None = None
         for index, mask in enumerate(masks):
-            own = mask.numpy().astype(self.dtype) << np.dtype(self.dtype).type(index)
+            own = mask.numpy().astype(dtype) << dtype(index)
             bits = own if bits is None else bits | own
         assert bits is not None
         return bits

@@ -2,10 +2,7 @@
 
 from math import prod
 
-import numpy as np
-
 from gynbtnet.imaging.geometry import Geometry
-from gynbtnet.imaging.structure_masks import bits_type
 from gynbtnet.networks.presets import PRESETS
 from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.preparation.preprocess import target_geometry
@@ -54,8 +51,8 @@ def prediction_bytes(grid: Geometry, plan: Plan, *, on_cpu: bool) -> int:
     image = _FLOAT * channels * target
     resampling = _BYTES_OF_SCAN * source + _BYTES_OF_IMAGE * target
     labels_and_body = source + target
-    if plan.regions is not None:  # the bits of the masks, and one mask while the label map is painted
-        labels_and_body += (np.dtype(bits_type(len(plan.structures))).itemsize + 1) * source
+    if plan.regions is not None:  # the numbers of combinations, their copy in post-processing, and one mask
+        labels_and_body += 3 * source
     window = 0.0
     if on_cpu:
         depth, height, width = planned.shape

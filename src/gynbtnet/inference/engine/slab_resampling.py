@@ -27,26 +27,29 @@ Values = npt.NDArray[np.unsignedinteger[Any]]
 
 
 class VoxelRule(Protocol):
-    """Rule that turns the logits of a voxel into its value: a label, or bits of structures."""
+    """Rule that turns the logits of a voxel into its value: a label, or the number of a combination of structures."""
 
     @property
     def dtype(self) -> npt.DTypeLike:
-        """Type of the values."""
+        """Type of the values so far; it may grow."""
+
+    def value_of(self, result: Values | int) -> Values | int:
+        """Return the values of voxels from the result of a tile."""
 
     def at_source(self, logits: Tensor) -> Values:
-        """Return the value of each voxel of a slab (z, y, x) from its logits (outputs, z, y, x)."""
+        """Return the result of each voxel of a slab (z, y, x) from its logits (outputs, z, y, x)."""
 
     def in_tile(self, logits: Tensor, values: Values, tile: "Tile") -> Values | int:
-        """Return the values between the voxels of a tile; one number if all are equal.
+        """Return the results between the voxels of a tile; one number if all are equal.
 
         Args:
             logits: logits of the voxels around the tile, (outputs, z, y, x).
-            values: values of these voxels, (z, y, x).
+            values: results of these voxels, (z, y, x).
             tile: interpolation between these voxels.
         """
 
     def on_device(self, logits: Tensor, tile: "Tile") -> Tensor:
-        """Return the values of a tile, computed on the device of the logits without a look at any of them.
+        """Return the results of a tile, computed on the device of the logits without a look at any of them.
 
         Args:
             logits: logits of the voxels around the tile, (outputs, z, y, x).
@@ -87,7 +90,7 @@ def resample_slabs(
         done = max(done, z.first + int(np.searchsorted(z.lower, slab.first)))
         by_slices = computes_whole_slices(slab.logits.device)
         size = _slices_at_once(len(slab.logits), grid.shape) if by_slices else _TILE
-        source_values = None if by_slices else rule.at_source(slab.logits)
+        source_results = None if by_slices else rule.at_source(slab.logits)
         for low, row, column in product(
             range(done, ready, size[0]), range(y.first, y.last, size[1]), range(x.first, x.last, size[2])
         ):
@@ -97,10 +100,14 @@ def resample_slabs(
                 x.part(column, column + size[2]),
             )
             near = slab.logits[(slice(None), *tile.source)]
-            if source_values is None:
-                values[tile.voxels] = rule.on_device(near, tile.on(near.device)).cpu().numpy()
+            result: Values | int
+            if source_results is None:
+                result = rule.on_device(near, tile.on(near.device)).cpu().numpy()
             else:
-                values[tile.voxels] = rule.in_tile(near, source_values[tile.source], tile)
+                result = rule.in_tile(near, source_results[tile.source], tile)
+            own = rule.value_of(result)
+            values = values.astype(rule.dtype, copy=False)
+            values[tile.voxels] = own
         done = max(done, ready)
     return np.ascontiguousarray(reorientation_between(source, target).array(values))
 

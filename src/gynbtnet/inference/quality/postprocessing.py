@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from gynbtnet.imaging.label_map import paint_masks
 from gynbtnet.imaging.nesting import NO_NESTING, Nesting
-from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks, bits_type
+from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
@@ -87,16 +87,13 @@ def _with_masks(
     nesting: Nesting,
 ) -> Segmentation:
     """Return overlapping structures without the removed voxels, with holes filled and the nesting kept."""
-    bits = np.zeros(segmentation.labels.array.shape, bits_type(len(segmentation.structures)))
-    for index, name in enumerate(segmentation.structures):
-        bit = bits.dtype.type(1 << index)
-        bits[segmentation.mask(name)] |= bit
-        if name in removed:
-            box, voxels = removed[name]
-            bits[box][voxels] &= ~bit
-        if name in filled:
-            bits[ndimage.binary_fill_holes(bits & bit != 0)] |= bit
-    masks = StructureMasks(Volume(bits, segmentation.labels.geometry), segmentation.structures)
+    masks, structures = segmentation.own, segmentation.structures
+    if masks.structures != structures:
+        masks = StructureMasks.of({name: segmentation.mask(name) for name in structures}, masks.geometry)
+    for name, (box, voxels) in removed.items():
+        masks = masks.with_voxels(name, voxels, box, covered=False)
+    for name in filled:
+        masks = masks.with_voxels(name, ndimage.binary_fill_holes(masks.mask(name)), covered=True)
     return paint_masks(nesting.restrict(masks))
 
 
