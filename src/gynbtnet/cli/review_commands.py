@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 )
 def review(
     prediction: Annotated[
-        Path, typer.Argument(metavar="PREDICTION", help="Folder that gynbtnet predict wrote, or a folder of many.")
+        Path,
+        typer.Argument(
+            metavar="PREDICTION",
+            help="Folder that gynbtnet predict wrote, or a folder of many; or an evaluation with a report.",
+        ),
     ],
     scan: Annotated[
         Path | None,
@@ -57,8 +61,8 @@ def review(
     """Correct and accept contours in the browser; write them as new files, with what was changed.
 
     The page is served on this machine only. Every stroke is stored at once in PREDICTION/review, so that nothing is
-    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. Ctrl-C
-    ends it.
+    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. The
+    report of an evaluation gets a link for each case. Ctrl-C ends it.
     """
     from gynbtnet.review.reference import read_references
     from gynbtnet.review.worklist import find_predictions
@@ -71,13 +75,16 @@ def review(
         return
     if out is not None or aliases is not None:
         raise BadInput("--out and --aliases are for --edited; reviews are written to PREDICTION/review.")
-    items = find_predictions(prediction)
-    references = read_references(reference)
     require("review", "starlette", "uvicorn")
     from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
-    from gynbtnet.review.server import ReviewServer
+    from gynbtnet.review.web.served_report import find_report
+    from gynbtnet.review.web.server import ReviewServer
 
-    reviews = OpenReviews(items, ReviewOptions(scan, references, dose, seg, approve))
+    report = find_report(prediction)
+    items = find_predictions(report.predictions if report else prediction)
+    references = read_references(report.cohort if report and reference is None else reference)
+    page = report.page if report else None
+    reviews = OpenReviews(items, ReviewOptions(scan, references, dose, seg, approve, page))
     if len(items) == 1:
         try:
             reviews.get(0)  # a sentence in the terminal is better than one in the browser

@@ -136,13 +136,18 @@ async function attempt(work) {
 
 // --- Cases and the lease -------------------------------------------------------------------------------------------
 
-async function showWorklist() {
-  await leaveCase();
+async function loadWorklist() {
   const answer = await get("/api/worklist");
   worklist = answer.cases;
+  element("to-report").hidden = !answer.report;
   element("approval").textContent = answer.approve
     ? `What is written will be approved by ${answer.approve}.`
     : "What is written stays unapproved; start with --approve NAME to approve it.";
+}
+
+async function showWorklist() {
+  await leaveCase();
+  await loadWorklist();
   if (worklist.length === 1) return openCase(0);
   element("title").textContent = "Review";
   element("worklist").hidden = false;
@@ -652,20 +657,9 @@ document.addEventListener("keydown", (event) => {
 
 async function start() {
   const match = /^#case=(\d+)$/.exec(location.hash);
-  if (!worklist.length) {
-    const answer = await get("/api/worklist");
-    worklist = answer.cases;
-  }
-  if (match) {
-    await attempt(async () => {
-      const answer = await get("/api/worklist");
-      element("approval").textContent = answer.approve
-        ? `What is written will be approved by ${answer.approve}.`
-        : "What is written stays unapproved; start with --approve NAME to approve it.";
-    });
-    return openCase(Number(match[1]));
-  }
-  return showWorklist();
+  if (!match) return showWorklist();
+  await loadWorklist();
+  return openCase(Number(match[1]));
 }
 
 window.addEventListener("hashchange", () => attempt(start));

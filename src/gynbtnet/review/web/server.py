@@ -18,7 +18,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from gynbtnet.review.access import Access
 from gynbtnet.review.open_reviews import OpenReview, OpenReviews
 from gynbtnet.review.page_data import (
     PackedMask,
@@ -34,10 +33,14 @@ from gynbtnet.review.page_data import (
 from gynbtnet.review.patches import Patch
 from gynbtnet.review.reviewed_files import write_review
 from gynbtnet.review.session import Refused, Tool
+from gynbtnet.review.web.access import Access
+from gynbtnet.review.web.served_report import make_report_app
 from gynbtnet.runtime.errors import BadInput
 
-PAGE = Path(__file__).with_name("page")
+PAGE = Path(__file__).parents[1] / "page"
 """Folder of the page's files."""
+REPORT_PATH = "/report"
+"""Path of the report of an evaluation."""
 MOST_BYTES = 64 * 2**20
 """Largest body of a request."""
 _LOG = logging.getLogger(__name__)
@@ -95,7 +98,7 @@ class _ReadOnly(Exception):  # noqa: N818 - a plain name
 
 
 def make_app(reviews: OpenReviews) -> Starlette:
-    """Return the application, without protection; see :class:`gynbtnet.review.access.Access`.
+    """Return the application, without protection; see :class:`gynbtnet.review.web.access.Access`.
 
     Args:
         reviews: the worklist and its open cases.
@@ -143,7 +146,9 @@ def make_app(reviews: OpenReviews) -> Starlette:
         return endpoint
 
     async def worklist(_: Request) -> Response:
-        return JSONResponse({"cases": describe_worklist(reviews), "approve": reviews.options.reviewer})
+        cases, approve = describe_worklist(reviews), reviews.options.reviewer
+        report = reviews.options.report is not None
+        return JSONResponse({"cases": cases, "approve": approve, "report": report})
 
     def image(_: int, review: OpenReview, __: Request) -> Response:
         return _binary(display_image(review.case).data.cast("B"))
@@ -226,6 +231,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
         content = json.loads((folder / "review.json").read_bytes())
         return {"folder": str(folder), "review": content}
 
+    report_page = reviews.options.report
     case = "/api/case/{number:int}"
     actions: list[tuple[str, type[_Body], Callable[[int, OpenReview, Any], Answer]]] = [
         ("edit", _EditBody, edit),
@@ -248,6 +254,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
             Route(f"{case}/lease", lease, methods=["POST"]),
             Route(f"{case}/release", release, methods=["POST"]),
             *(Route(f"{case}/{name}", with_body(kind, act), methods=["POST"]) for name, kind, act in actions),
+            *([Mount(REPORT_PATH, make_report_app(report_page, reviews.items))] if report_page else []),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ]
     )
@@ -276,7 +283,8 @@ class ReviewServer:
                 f"The port {port} of this machine is in use; leave --port out, or give another one."
             ) from error
         self._reviews = reviews
-        self.access = Access(make_app(reviews), self._socket.getsockname()[1], announce)
+        home = f"{REPORT_PATH}/" if reviews.options.report else "/"
+        self.access = Access(make_app(reviews), self._socket.getsockname()[1], announce, home)
         config = uvicorn.Config(
             self.access,
             log_config=None,

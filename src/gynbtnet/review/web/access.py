@@ -37,10 +37,12 @@ class Access:
         app: the application.
         port: port of the server on 127.0.0.1.
         announce: called with a new link whenever the last one was used.
+        home: path that the link opens.
     """
 
-    def __init__(self, app: ASGIApp, port: int, announce: Callable[[str], None]) -> None:
+    def __init__(self, app: ASGIApp, port: int, announce: Callable[[str], None], home: str = "/") -> None:
         self._app = app
+        self._home = home
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         self._port = port
         self._announce = announce
@@ -65,7 +67,7 @@ class Access:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._answer_to(scope)(scope, receive, send_with_headers)
@@ -90,7 +92,7 @@ class Access:
         """Exchange the token for a cookie, and make a new token."""
         self._token = secrets.token_urlsafe(32)
         self._announce(self.link)
-        response = RedirectResponse("/", status_code=303)
+        response = RedirectResponse(self._home, status_code=303)
         response.set_cookie(self._cookie, self._secret, httponly=True, samesite="strict")
         return response
 
