@@ -1,12 +1,15 @@
 """Predictions as `gynbtnet predict` writes them, of small synthetic scans in any orientation."""
 
 import json
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+from gynbtnet.datasets import Cohort, ingest
 from gynbtnet.imaging import (
     Geometry,
     OverlappingSegmentation,
@@ -21,6 +24,8 @@ from gynbtnet.imaging import (
     write_volume,
 )
 from gynbtnet.runtime import sha256_of
+
+from .served_page import CHROMIUM, Served
 
 STRUCTURES = ("hr_ctv", "bladder", "rectum")
 SHAPE = (12, 40, 36)
@@ -50,6 +55,21 @@ def write_dose(path: Path, geometry: Geometry = AXIAL) -> Path:
     gradient = np.broadcast_to(np.arange(SHAPE[0], dtype=np.float32)[:, None, None] + 9, SHAPE)
     write_volume(Volume(np.ascontiguousarray(gradient), geometry), path)
     return path
+
+
+def ingest_scan(image: Path, labels: Path, folder: Path) -> tuple[Path, str]:
+    """Make a cohort of one scan with the labels of a prediction as reference; return it and the id of its case."""
+    nnunet = folder / "nnunet"
+    for name in ("imagesTr", "labelsTr"):
+        (nnunet / name).mkdir(parents=True)
+    shutil.copy(image, nnunet / "imagesTr" / "patient-001_0000.nii.gz")
+    shutil.copy(labels, nnunet / "labelsTr" / "patient-001.nii.gz")
+    numbers = {"background": 0, **{name: number for number, name in enumerate(STRUCTURES, start=1)}}
+    content = {"channel_names": {"0": "CT"}, "labels": numbers, "numTraining": 1, "file_ending": ".nii.gz"}
+    (nnunet / "dataset.json").write_text(json.dumps(content))
+    ingest(nnunet, folder / "cohort", "nnunet")
+    (case,) = Cohort.load(folder / "cohort").cases
+    return folder / "cohort", case.id
 
 
 @pytest.fixture
@@ -129,3 +149,28 @@ def make_prediction(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def serve(browser: Browser) -> Iterator[Callable[..., Served]]:
+    running: list[Served] = []
+
+    def start(folder: Path, *options: str) -> Served:
+        running.append(Served(folder, browser, *options))
+        return running[-1]
+
+    yield start
+    for context in browser.contexts:
+        context.close()
+    for served in running:
+        served.stop()
+        assert served.foreign == [], "a request left 127.0.0.1"
+        assert served.errors == []

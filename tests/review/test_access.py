@@ -11,7 +11,7 @@ import pytest
 
 from gynbtnet.review.lease import DURATION_S, Lease
 from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
-from gynbtnet.review.server import ReviewServer
+from gynbtnet.review.web.server import ReviewServer
 from gynbtnet.review.worklist import find_predictions
 from gynbtnet.runtime import BadInput
 

@@ -1,142 +1,21 @@
 """The page in a real browser: drawn, erased, interpolated, undone, reloaded after a kill, accepted, written."""
 
 import json
-import os
 import re
-import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Request, sync_playwright
+from playwright.sync_api import Page
 
-from gynbtnet.datasets import Cohort, ingest
 from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct
 
-from .conftest import GRIDS, STRUCTURES, write_dose
+from .conftest import GRIDS, STRUCTURES, ingest_scan, write_dose
+from .served_page import Served, drag, go_to, mask, needs_chromium, ready, settled
 from .test_reviewed_files import contour_bytes
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-class Served:
-    """`gynbtnet review` in a separate process, and a page that was opened with its link."""
-
-    def __init__(self, folder: Path, browser: Browser, *options: str) -> None:
-        self.folder, self.browser, self.options = folder, browser, options
-        self.foreign: list[str] = []
-        self.errors: list[str] = []
-        self.start()
-
-    def start(self) -> None:
-        command = [sys.executable, "-m", "gynbtnet", "review", str(self.folder), "--no-browser", *self.options]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "400"}
-        )
-        line = self.process.stdout.readline()
-        assert "http://127.0.0.1:" in line, line
-        self.link = line.split()[-1]
-        self.page = self.open()
-
-    def open(self) -> Page:
-        context = self.browser.new_context(viewport={"width": 1100, "height": 700})
-        context.set_default_timeout(120_000)
-        page = context.new_page()
-        page.on("request", self._request)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self._console(message))
-        page.goto(self.link)
-        return page
-
-    def _request(self, request: Request) -> None:
-        if not request.url.startswith(self.link.rsplit("/", 1)[0] + "/"):
-            self.foreign.append(request.url)
-
-    def _console(self, message: Any) -> None:
-        if message.type == "error" and not any(
-            word in message.text for word in ("409", "422", "ERR_CONNECTION_REFUSED")
-        ):
-            self.errors.append(message.text)
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.process.stdout.close()
-        self.page.context.close()
-
-    def stop(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(120)
-        self.process.stdout.close()
-
-
-@pytest.fixture
-def serve(browser: Browser) -> Iterator[Callable[..., Served]]:
-    running: list[Served] = []
-
-    def start(folder: Path, *options: str) -> Served:
-        running.append(Served(folder, browser, *options))
-        return running[-1]
-
-    yield start
-    for context in browser.contexts:
-        context.close()
-    for served in running:
-        served.stop()
-        assert served.foreign == [], "a request left 127.0.0.1"
-        assert served.errors == []
-
-
-def ready(page: Page) -> None:
-    page.wait_for_selector("body[data-ready]")
-
-
-def settled(page: Page) -> None:
-    page.wait_for_timeout(20)
-    page.evaluate("gynbtnetReview.settled()")
-    page.wait_for_selector("body[data-state=saved]")
-
-
-def go_to(page: Page, voxel: list[int]) -> None:
-    page.evaluate("voxel => gynbtnetReview.moveTo(voxel)", voxel)
-
-
-def drag(page: Page, plane: str, *voxels: list[int]) -> None:
-    """Draw with the present tool from voxel to voxel of the shown plane."""
-    pixels = [page.evaluate("([plane, voxel]) => gynbtnetReview.pixelOf(plane, voxel)", [plane, v]) for v in voxels]
-    page.mouse.move(*pixels[0])
-    page.mouse.down()
-    for pixel in pixels:
-        page.mouse.move(*pixel)
-    page.mouse.up()
-    settled(page)
-
-
-def mask(page: Page, structure: int) -> np.ndarray:
-    """Return a mask of the page in display orientation."""
-    shape, voxels = page.evaluate(
-        "i => { const c = gynbtnetReview.page.case; const on = []; c.masks[i].forEach((v, at) => v && on.push(at));"
-        " return [c.shape, on]; }",
-        structure,
-    )
-    array = np.zeros(shape, bool)
-    array.ravel()[voxels] = True
-    return array
+pytestmark = needs_chromium
 
 
 def written(folder: Path, number: str = "001") -> Path:
@@ -277,22 +156,10 @@ def test_reference_dose_and_approval(
 ) -> None:
     """The reference is shown, dose metrics follow an edit, and only accepted contours are approved."""
     folder = make_prediction("patient-001_f1", dicom=False, flags=(), low=None)
-    image = tmp_path / "scans" / "patient-001_f1.nii.gz"
-    nnunet = tmp_path / "nnunet"
-    for name in ("imagesTr", "labelsTr"):
-        (nnunet / name).mkdir(parents=True)
-    shutil.copy(image, nnunet / "imagesTr" / "patient-001_0000.nii.gz")
-    shutil.copy(folder / "labels.nii.gz", nnunet / "labelsTr" / "patient-001.nii.gz")
-    labels = {"background": 0, **{name: number for number, name in enumerate(STRUCTURES, start=1)}}
-    content = {"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 1, "file_ending": ".nii.gz"}
-    (nnunet / "dataset.json").write_text(json.dumps(content))
-    ingest(nnunet, tmp_path / "cohort", "nnunet")
-    (case,) = Cohort.load(tmp_path / "cohort").cases
-    folder = folder.rename(folder.with_name(case.id))
+    cohort, case = ingest_scan(tmp_path / "scans" / "patient-001_f1.nii.gz", folder / "labels.nii.gz", tmp_path)
+    folder = folder.rename(folder.with_name(case))
     dose = write_dose(tmp_path / "dose.nii.gz")
-    served = serve(
-        folder, "--dose", str(dose), "--reference", str(tmp_path / "cohort"), "--approve", "Doe^Jane", "--seg"
-    )
+    served = serve(folder, "--dose", str(dose), "--reference", str(cohort), "--approve", "Doe^Jane", "--seg")
     page = served.page
     ready(page)
     assert "approved by Doe^Jane" in page.inner_text("#approval")

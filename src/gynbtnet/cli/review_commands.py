@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 def review(
     prediction: Annotated[
         Path | None,
-        typer.Argument(metavar="[PREDICTION]", help="Folder that gynbtnet predict wrote, or a folder of many."),
+        typer.Argument(
+            metavar="[PREDICTION]",
+            help="Folder that gynbtnet predict wrote, or a folder of many; or an evaluation with a report.",
+        ),
     ] = None,
     scan: Annotated[
         Path | None,
@@ -65,8 +68,9 @@ def review(
     """Correct and accept contours in the browser; write them as new files, with what was changed.
 
     The page is served on this machine only. Every stroke is stored at once in PREDICTION/review, so that nothing is
-    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. With
-    --node, the results of a DICOM node join as they are made, and what is written is sent on. Ctrl-C ends it.
+    lost if the browser or this command ends. With several predictions, those that need eyes first are on top. The
+    report of an evaluation gets a link for each case. With --node, the results of a DICOM node join as they are made,
+    and what is written is sent on. Ctrl-C ends it.
     """
     if (prediction is None) == (node is None):
         raise BadInput("Give either the folder of a prediction, or --node with the configuration of a DICOM node.")
@@ -85,12 +89,19 @@ def review(
     from gynbtnet.review.worklist import find_predictions, list_predictions
     from gynbtnet.runtime.optional_dependencies import require
 
+    require("review", "starlette", "uvicorn")
+    from gynbtnet.review.web.served_report import find_report
+
+    report = None if prediction is None else find_report(prediction)
     configuration = None if node is None else load_configuration(node)
     results = None if configuration is None else NodeFolder(configuration.folder).results
-    items = find_predictions(prediction) if results is None else list_predictions(results)
-    references = read_references(reference)
-    require("review", "starlette", "uvicorn")
-    reviews = OpenReviews(items, ReviewOptions(scan, references, dose, seg, approve), results)
+    if results is not None:
+        items = list_predictions(results)
+    else:
+        items = find_predictions(report.predictions if report else prediction)
+    references = read_references(report.cohort if report and reference is None else reference)
+    options = ReviewOptions(scan, references, dose, seg, approve, report.page if report else None)
+    reviews = OpenReviews(items, options, results)
     with ExitStack() as opened:
         opened.callback(reviews.close)
         if prediction is not None and len(items) == 1:
@@ -104,7 +115,7 @@ def review(
 
 
 def _serve(reviews: "OpenReviews", port: int, receiver: "ASGIApp | None", *, no_browser: bool) -> None:
-    from gynbtnet.review.server import ReviewServer
+    from gynbtnet.review.web.server import ReviewServer
 
     server = ReviewServer(reviews, _announce_next, port, receiver)
     console.print(f"Review of {len(reviews.items)} prediction(s): {server.link}")

@@ -10,10 +10,10 @@ from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
-from gynbtnet.evaluation.reports.evaluation_report import review_command
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
+from gynbtnet.evaluation.reports.review_paragraph import review_command
 from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.experiment.folders import STAGES, Experiment
 from gynbtnet.experiment.reporting_checklist import write_checklist

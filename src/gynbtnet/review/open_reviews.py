@@ -30,6 +30,7 @@ class ReviewOptions:
         dose: dose of the case, or folder that is searched.
         seg: also write a DICOM SEG.
         reviewer: name of the person who approves what is written; None leaves it unapproved.
+        report: report page whose cases are reviewed; None: no report.
     """
 
     scan: Path | None = None
@@ -37,6 +38,7 @@ class ReviewOptions:
     dose: Path | None = None
     seg: bool = False
     reviewer: str | None = None
+    report: Path | None = None
 
 
 @dataclass(eq=False)

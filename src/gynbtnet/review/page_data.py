@@ -67,6 +67,7 @@ def describe_worklist(reviews: OpenReviews) -> dict[str, Any]:
         "order": sorted(range(len(items)), key=lambda number: items[number].order),
         "grows": reviews.grows,
         "approve": reviews.options.reviewer,
+        "report": reviews.options.report is not None,
     }
 
 

@@ -1,6 +1,5 @@
 """Report page of one evaluation, and the tables that it shows."""
 
-import shlex
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
@@ -12,16 +11,9 @@ from gynbtnet.evaluation.readers.reader_study import ReaderStudy
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
+from gynbtnet.evaluation.reports.review_paragraph import review_command
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.runtime.json_files import sha256_of
-
-
-def review_command(predictions: Path, cohort: Cohort) -> str:
-    """Return the command that shows predictions next to the truth; empty if they have no ``prediction.json``."""
-    if not any((predictions / case.id / MANIFEST).is_file() for case in cohort.cases):
-        return ""
-    return shlex.join(["gynbtnet", "review", str(predictions), "--reference", str(cohort.folder)])
 
 
 def report_evaluation(

@@ -32,6 +32,7 @@ from gynbtnet.evaluation.reports.grouped_table import GroupedTable, html_table
 from gynbtnet.evaluation.reports.model_results import ModelResults
 from gynbtnet.evaluation.reports.rating_section import rating_section
 from gynbtnet.evaluation.reports.reader_section import reader_section
+from gynbtnet.evaluation.reports.review_paragraph import review_paragraph
 from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.evaluation.reports.triage_section import triage_section
 from gynbtnet.imaging.structure_names import StructureNames
@@ -243,10 +244,7 @@ def _viewed_cases(
         "note",
     )
     if review_command:
-        yield html.paragraph(
-            "To go through every case in three planes, with the reference next to the prediction: " + review_command,
-            "note",
-        )
+        yield review_paragraph(review_command)
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
     for number, case in enumerate(examples.viewed):
         legend = "" if number else HATCH_LEGEND

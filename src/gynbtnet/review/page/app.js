@@ -140,9 +140,6 @@ async function attempt(work) {
 async function showWorklist() {
   await leaveCase();
   const answer = await getWorklist();
-  element("approval").textContent = answer.approve
-    ? `What is written will be approved by ${answer.approve}.`
-    : "What is written stays unapproved; start with --approve NAME to approve it.";
   if (worklist.length === 1 && !grows) return openCase(0);
   element("title").textContent = "Review";
   element("worklist").hidden = false;
@@ -156,6 +153,10 @@ async function getWorklist() {
   const answer = await get("/api/worklist");
   worklist = answer.cases;
   grows = answer.grows;
+  element("to-report").hidden = !answer.report;
+  element("approval").textContent = answer.approve
+    ? `What is written will be approved by ${answer.approve}.`
+    : "What is written stays unapproved; start with --approve NAME to approve it.";
   return answer;
 }
 
@@ -671,17 +672,9 @@ document.addEventListener("keydown", (event) => {
 
 async function start() {
   const match = /^#case=(\d+)$/.exec(location.hash);
-  if (!worklist.length) await getWorklist();
-  if (match) {
-    await attempt(async () => {
-      const answer = await get("/api/worklist");
-      element("approval").textContent = answer.approve
-        ? `What is written will be approved by ${answer.approve}.`
-        : "What is written stays unapproved; start with --approve NAME to approve it.";
-    });
-    return openCase(Number(match[1]));
-  }
-  return showWorklist();
+  if (!match) return showWorklist();
+  await getWorklist();
+  return openCase(Number(match[1]));
 }
 
 window.addEventListener("hashchange", () => attempt(start));

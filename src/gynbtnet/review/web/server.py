@@ -19,7 +19,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from gynbtnet.review.access import RECEIVER, Access
 from gynbtnet.review.open_reviews import OpenReview, OpenReviews
 from gynbtnet.review.page_data import (
     PackedMask,
@@ -35,10 +34,14 @@ from gynbtnet.review.page_data import (
 from gynbtnet.review.patches import Patch
 from gynbtnet.review.reviewed_files import write_review
 from gynbtnet.review.session import Refused, Tool
+from gynbtnet.review.web.access import RECEIVER, Access
+from gynbtnet.review.web.served_report import make_report_app
 from gynbtnet.runtime.errors import BadInput
 
-PAGE = Path(__file__).with_name("page")
+PAGE = Path(__file__).parents[1] / "page"
 """Folder of the page's files."""
+REPORT_PATH = "/report"
+"""Path of the report of an evaluation."""
 MOST_BYTES = 64 * 2**20
 """Largest body of a request."""
 _LOG = logging.getLogger(__name__)
@@ -96,7 +99,7 @@ class _ReadOnly(Exception):  # noqa: N818 - a plain name
 
 
 def make_app(reviews: OpenReviews) -> Starlette:
-    """Return the application, without protection; see :class:`gynbtnet.review.access.Access`.
+    """Return the application, without protection; see :class:`gynbtnet.review.web.access.Access`.
 
     Args:
         reviews: the worklist and its open cases.
@@ -227,6 +230,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
         content = json.loads((folder / "review.json").read_bytes())
         return {"folder": str(folder), "review": content}
 
+    report_page = reviews.options.report
     case = "/api/case/{number:int}"
     actions: list[tuple[str, type[_Body], Callable[[int, OpenReview, Any], Answer]]] = [
         ("edit", _EditBody, edit),
@@ -249,6 +253,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
             Route(f"{case}/lease", lease, methods=["POST"]),
             Route(f"{case}/release", release, methods=["POST"]),
             *(Route(f"{case}/{name}", with_body(kind, act), methods=["POST"]) for name, kind, act in actions),
+            *([Mount(REPORT_PATH, make_report_app(report_page, reviews.items))] if report_page else []),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ]
     )
@@ -261,7 +266,7 @@ class ReviewServer:
         reviews: the worklist.
         announce: called with a new link whenever the last one was used.
         port: port to use; 0 takes a free one.
-        receiver: application for DICOMweb STOW-RS, served below :data:`~gynbtnet.review.access.RECEIVER`.
+        receiver: application for DICOMweb STOW-RS, served below :data:`~gynbtnet.review.web.access.RECEIVER`.
 
     Raises:
         BadInput: If the port is in use.
@@ -284,7 +289,8 @@ class ReviewServer:
             make_app(reviews),
             self._socket.getsockname()[1],
             announce,
-            Starlette(routes=[Mount(RECEIVER, receiver)]) if receiver else None,
+            home=f"{REPORT_PATH}/" if reviews.options.report else "/",
+            receiver=Starlette(routes=[Mount(RECEIVER, receiver)]) if receiver else None,
         )
         config = uvicorn.Config(
             self.access,

@@ -41,13 +41,21 @@ class Access:
         announce: called with a new link whenever the last one was used.
         receiver: application for the paths below :data:`RECEIVER`, which asks for another token instead of the
             cookie.
+        home: path that the link opens.
     """
 
     def __init__(
-        self, app: ASGIApp, port: int, announce: Callable[[str], None], receiver: ASGIApp | None = None
+        self,
+        app: ASGIApp,
+        port: int,
+        announce: Callable[[str], None],
+        *,
+        home: str = "/",
+        receiver: ASGIApp | None = None,
     ) -> None:
         self._app = app
         self._receiver = receiver
+        self._home = home
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
         self._port = port
         self._announce = announce
@@ -72,7 +80,7 @@ class Access:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
             await send(message)
 
         await self._answer_to(scope)(scope, receive, send_with_headers)
@@ -99,7 +107,7 @@ class Access:
         """Exchange the token for a cookie, and make a new token."""
         self._token = secrets.token_urlsafe(32)
         self._announce(self.link)
-        response = RedirectResponse("/", status_code=303)
+        response = RedirectResponse(self._home, status_code=303)
         response.set_cookie(self._cookie, self._secret, httponly=True, samesite="strict")
         return response
 
