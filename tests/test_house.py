@@ -28,6 +28,7 @@ ORDER = [
     "evaluation",
     "review",
     "node",
+    "monitoring",
     "recipes",
     "experiment",
     "cli",

@@ -33,6 +33,7 @@ IN_ORDER = (
         "predict",
         "review",
         "node",
+        "monitor",
         "export",
     ),
     *("evaluate", "dose", "doctor"),

@@ -5,6 +5,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     evaluation_commands,
     experiment_commands,
     learning_commands,
+    monitor_commands,
     node_commands,
     prediction_commands,
     recipe_commands,

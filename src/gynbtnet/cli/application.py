@@ -21,7 +21,7 @@ from gynbtnet.runtime.processes import is_main_process
 PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
     "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune"),
-    "Prediction": ("predict", "review", "node", "export"),
+    "Prediction": ("predict", "review", "node", "monitor", "export"),
     "Evaluation": ("evaluate", "dose", "compare"),
     "Experiments": ("recipes", "run", "tune", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
@@ -115,7 +115,7 @@ def main() -> None:
     """Run a command.
 
     Exit codes: 0: done. 1: a requirement is missing, or some scans failed. 2: bad input, reported in one sentence. 75:
-    out of time. 130: Ctrl-C.
+    out of time. 3: `monitor` found a change. 130: Ctrl-C.
     """
     try:
         app()

@@ -8,6 +8,7 @@ from typing import Any
 from gynbtnet.inference.manifest import MANIFEST, InputRecord, ModelRecord, ScanRecord
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
+from gynbtnet.inference.scans.body_hu import BodyHU
 from gynbtnet.runtime.json_files import read_json
 
 
@@ -25,6 +26,7 @@ class PredictionRecord:
         predicted_dsc: expected DSC by structure; None if it is unknown.
         scan: location of the scan; None in predictions of earlier versions.
         warnings: properties of the scan that may impair the prediction.
+        body_hu: HU inside the body; None if unknown, as in predictions of earlier versions.
     """
 
     structures: tuple[str, ...]
@@ -36,6 +38,7 @@ class PredictionRecord:
     predicted_dsc: Mapping[str, PredictedDSC | None]
     scan: ScanRecord | None = None
     warnings: tuple[str, ...] = field(default=())
+    body_hu: BodyHU | None = None
 
 
 def read_prediction_record(folder: Path) -> PredictionRecord:
