@@ -31,6 +31,7 @@ ORDER = [
     "adaptation",
     "commissioning",
     "node",
+    "monitoring",
     "recipes",
     "experiment",
     "learning",

@@ -34,6 +34,7 @@ IN_ORDER = (
         "review",
         "learn",
         "node",
+        "monitor",
         "export",
     ),
     *("evaluate", "dose", "commission", "doctor"),

@@ -7,6 +7,7 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     experiment_commands,
     learn_command,
     learning_commands,
+    monitor_commands,
     node_commands,
     prediction_commands,
     recipe_commands,

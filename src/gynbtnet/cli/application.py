@@ -21,8 +21,8 @@ from gynbtnet.runtime.processes import is_main_process
 PANELS = {
     "Data": ("inspect", "ingest", "describe", "split", "convert"),
     "Training": ("plan", "prepare", "import-nnunet", "pretrain", "finetune", "learn"),
-    "Prediction": ("predict", "review", "node", "export"),
     "Evaluation": ("evaluate", "dose", "compare", "commission"),
+    "Prediction": ("predict", "review", "node", "monitor", "export"),
     "Experiments": ("recipes", "run", "tune", "benchmark", "report"),
     "Tools": ("phantom", "doctor"),
 }
@@ -115,7 +115,7 @@ def main() -> None:
     """Run a command.
 
     Exit codes: 0: done. 1: a requirement is missing, or some scans failed. 2: bad input, reported in one sentence. 75:
-    out of time. 130: Ctrl-C.
+    out of time. 3: `monitor` found a change. 130: Ctrl-C.
     """
     try:
         app()

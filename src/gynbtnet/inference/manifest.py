@@ -12,6 +12,7 @@ from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
+from gynbtnet.inference.scans.body_hu import BodyHU
 from gynbtnet.runtime.plain_data import load_json
 from gynbtnet.training.renamed_settings import with_current_names
 from gynbtnet.training.training_data import TrainingData
@@ -115,6 +116,7 @@ def make_manifest(
     files: tuple[str, ...],
     device: str,
     seconds: Seconds,
+    body_hu: BodyHU | None,
     failed: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return the content of ``prediction.json``, one flat table.
@@ -126,6 +128,7 @@ def make_manifest(
         files: names of the files in the same folder.
         device: device that computed.
         seconds: durations.
+        body_hu: HU inside the body; None if unknown.
         failed: reason by name of each file that could not be written.
     """
     return {
@@ -138,6 +141,7 @@ def make_manifest(
         "geometry": prediction.segmentation.labels.geometry.to_json(),
         "device": device,
         "seconds": _as_json(seconds, Seconds),
+        "body_hu": _as_json(body_hu, BodyHU | None),
         **_prediction_as_json(prediction),
     }
 

@@ -34,6 +34,7 @@ from gynbtnet.inference.prediction_files import (
 )
 from gynbtnet.inference.prediction_request import PredictionRequest, check_separate
 from gynbtnet.inference.review import review_segmentation, rules_sha256
+from gynbtnet.inference.scans.body_hu import body_hu
 from gynbtnet.inference.scans.scan_input import ScanInput, read_scan
 from gynbtnet.pages.patient_page import PAGE as PATIENT_PAGE
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
@@ -179,6 +180,7 @@ def write_prediction(model: Segmenter, predicted: PredictedRequest) -> Path:
             failed=written.failed,
             device=str(model.device),
             seconds=Seconds(*(round(duration, 3) for duration in seconds)),
+            body_hu=body_hu(loaded.scan.volumes, model.channels),
         )
         write_json(manifest, partial / MANIFEST)
     _report_failed(out, written.failed)

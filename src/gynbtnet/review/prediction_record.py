@@ -8,6 +8,7 @@ from typing import Any
 from gynbtnet.inference.manifest import MANIFEST, InputRecord, ModelRecord, ScanRecord
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
+from gynbtnet.inference.scans.body_hu import BodyHU
 from gynbtnet.runtime.json_files import read_json
 
 
@@ -26,6 +27,7 @@ class PredictionRecord:
         agreement: by structure the mean Dice coefficient of the forward passes with their mean; None if it is unknown.
         scan: location of the scan; None in predictions of earlier versions.
         warnings: properties of the scan that may impair the prediction.
+        body_hu: HU inside the body; None if unknown, as in predictions of earlier versions.
     """
 
     structures: tuple[str, ...]
@@ -38,6 +40,7 @@ class PredictionRecord:
     scan: ScanRecord | None = None
     agreement: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=())
+    body_hu: BodyHU | None = None
 
 
 def read_prediction_record(folder: Path) -> PredictionRecord:

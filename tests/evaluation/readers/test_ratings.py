@@ -68,15 +68,15 @@ def test_kappa_is_that_of_statsmodels():
 
 def test_kappa_of_several_raters_is_the_mean_over_pairs():
     ratings = np.array([[1, 1, np.nan], [2, 2, 3], [3, 3, 3], [5, 5, 4]])
-    pairs = [weighted_kappa(*ratings[1:, pair].astype(int).T.tolist(), 5) for pair in ([0, 2], [1, 2])]
+    raters = ratings[1:].astype(int).T.tolist()
+    pairs = [weighted_kappa(raters[one], raters[2], 5) for one in (0, 1)]
     assert mean_weighted_kappa(ratings, 5) == pytest.approx(np.mean([1.0, *pairs]))
     assert np.isnan(mean_weighted_kappa(np.full((3, 2), 4.0), 5))  # everybody always says 4
     assert np.isnan(mean_weighted_kappa(np.ones((3, 1)), 5))
 
 
 def score(case: str, dsc: float) -> Score:
-    missing = "unknown" if np.isnan(dsc) else "none"
-    return Score(case, case[:2], "bladder", dsc, 1, 1, missing, 1, 1, dsc, 1, 0, 0, 5, 0.1)
+    return Score(case, case[:2], "bladder", dsc, 1, 1, "unknown" if np.isnan(dsc) else "none", 1, 1, dsc, 1, 0, 0, 5)
 
 
 def test_the_summary_by_hand():

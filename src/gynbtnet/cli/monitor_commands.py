@@ -1,0 +1,161 @@
+"""Command that monitors a model in use."""
+
+import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gynbtnet.cli.application import command, console
+from gynbtnet.cli.options import Aliases, Out
+from gynbtnet.runtime.errors import BadInput
+
+ALARM = 3
+"""Exit code if something has changed."""
+
+
+class PeriodForm(StrEnum):
+    """Reviews that form one point of a chart."""
+
+    week = "week"
+    month = "month"
+
+
+@command("gynbtnet monitor --self-test demo/experiment/runs/task --record --out demo/steps/self_test")
+def monitor(
+    out: Out,
+    reviews: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="REVIEWS", help="Folder of predictions with their reviews, at any depth, such as a node's results."
+        ),
+    ] = None,
+    by: Annotated[PeriodForm, typer.Option(help="One point per week or per month.")] = PeriodForm.week,
+    baseline: Annotated[
+        str,
+        typer.Option(
+            metavar="N|DATE..DATE",
+            help="Baseline: the first N reviews (at least 20), or all from a day to another, e.g. "
+            "2026-01-01..2026-03-31.",
+        ),
+    ] = "30",
+    since: Annotated[
+        datetime.datetime | None,
+        typer.Option(
+            metavar="DATE",
+            formats=["%Y-%m-%d"],
+            help="Exit code 3 only for points in periods that begin on this day or later. Default: for all.",
+        ),
+    ] = None,
+    self_test: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MODEL", help="Predict a synthetic scan with this model, and compare with the record in --out."
+        ),
+    ] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="With --self-test: write the record, on the day of commissioning.")
+    ] = False,
+    aliases: Aliases = None,
+) -> None:
+    """Control charts of reviews, or a constancy check of a model. Exit code 3 on an alarm or a difference.
+
+    Charts: edited share, added path length, share accepted untouched, flags and volumes of each structure, and the HU
+    of the body. Each model has its own baseline. Writes monitoring.html and monitoring.csv.
+    """
+    if (reviews is None) == (self_test is None):
+        raise BadInput("Give either REVIEWS, a folder of reviews, or --self-test MODEL.")
+    if record and self_test is None:
+        raise BadInput("--record is for --self-test MODEL.")
+    if self_test is not None:
+        alarm = _self_test(self_test, out, record=record)
+    else:
+        assert reviews is not None
+        alarm = _charts(reviews, out, by, baseline, since.date() if since else None, aliases)
+    if alarm:
+        raise typer.Exit(ALARM)
+
+
+def _charts(
+    folder: Path, out: Path, by: PeriodForm, baseline: str, since: datetime.date | None, aliases: Path | None
+) -> bool:
+    """Write the page and print its summary; return whether there is an alarm."""
+    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.monitoring.charts import chart_models
+    from gynbtnet.monitoring.monitoring_page import alarm_sentence, find_alarms, write_monitoring
+    from gynbtnet.monitoring.reviewed_predictions import find_reviews
+    from gynbtnet.monitoring.settings import MonitorSettings
+
+    names = StructureNames.load(aliases)
+    dates = _dates(baseline)
+    settings = MonitorSettings(by=by.value, **({} if dates else {"baseline_reviews": _reviews(baseline)}))
+    found = find_reviews(folder)
+    models = chart_models(found.reviews, settings, dates)
+    page = write_monitoring(models, found, settings, out, names)
+    for problem in found.problems:
+        console.print(f"Left out: {problem}")
+    alarms = find_alarms(models)
+    new = [alarm for alarm in alarms if since is None or alarm.last_start >= since]
+    for model in models:
+        drawn = sum(bool(len(chart.points)) for chart in model.charts)
+        console.print(f"{model.name}: {model.reviews} review(s), {drawn} of {len(model.charts)} charts.")
+    for alarm in new:
+        console.print(alarm_sentence(alarm, names))
+    if len(alarms) > len(new):
+        console.print(f"Earlier alarms: {len(alarms) - len(new)}; the page lists them.")
+    console.print(f"{'ALARM' if new else 'No alarm'}. The page is {page}")
+    return bool(new)
+
+
+def _self_test(path: Path, out: Path, *, record: bool) -> bool:
+    """Predict the phantom and record or compare the result; return whether its voxels differ."""
+    from gynbtnet.inference.models.model_loading import load_model
+    from gynbtnet.monitoring.self_test import compare_self_tests, read_self_test, record_self_test, run_self_test
+
+    before = None if record else read_self_test(out)
+    if record and out.exists():
+        raise BadInput(f"{out} exists; a record isn't replaced. Give a new folder, or delete this one.")
+    now = run_self_test(load_model(path))
+    if before is None:
+        record_self_test(now, out)
+        console.print(f"Recorded in {out}; compare with `gynbtnet monitor --self-test {path} --out {out}`.")
+        return False
+    difference = compare_self_tests(before, now)
+    for change in difference.changes:
+        console.print(f"Changed: {change}")
+    if not difference.same_scan:
+        console.print("Changed: the voxels of the synthetic scan")
+    for structure, voxels in difference.voxels.items():
+        console.print(f"{structure}: {voxels} voxels differ")
+    same = difference.same_voxels and difference.same_scan
+    console.print(f"{'Same' if same else 'NOT the same'} voxels as on {before.record.time[:10]}.")
+    return not same
+
+
+def _dates(text: str) -> tuple[datetime.date, datetime.date] | None:
+    """Parse DATE..DATE; None if the text is a number.
+
+    Raises:
+        BadInput: If it is neither.
+    """
+    first, separator, last = text.partition("..")
+    if not separator:
+        return None
+    try:
+        dates = datetime.date.fromisoformat(first.strip()), datetime.date.fromisoformat(last.strip())
+    except ValueError as error:
+        raise BadInput(f"--baseline {text} is not DATE..DATE; expected such as 2026-01-01..2026-03-31.") from error
+    if dates[1] < dates[0]:
+        raise BadInput(f"--baseline {text} ends before it begins; exchange the dates.")
+    return dates
+
+
+def _reviews(text: str) -> int:
+    from gynbtnet.monitoring.settings import FEWEST_REVIEWS
+
+    if not text.isascii() or not text.isdigit() or not FEWEST_REVIEWS <= int(text) <= 1000:
+        raise BadInput(
+            f"--baseline {text} is neither a number of reviews from {FEWEST_REVIEWS} to 1000 nor DATE..DATE."
+        )
+    return int(text)

@@ -1,0 +1,166 @@
+"""Reviews become charts, alarms and a page; a changed model begins again; nothing names a patient."""
+
+import datetime
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from gynbtnet.cli import app
+from gynbtnet.monitoring.charts import chart_models, period_of
+from gynbtnet.monitoring.reviewed_predictions import find_reviews
+from gynbtnet.monitoring.scores import normal_scores
+from gynbtnet.monitoring.settings import MonitorSettings
+from gynbtnet.runtime import BadInput
+
+from .conftest import lengths
+
+
+def charts_of(folder, **settings):
+    models = chart_models(find_reviews(folder).reviews, MonitorSettings(**settings))
+    return [{(chart.structure, chart.quantity.name): chart for chart in model.charts} for model in models]
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["monitor", *map(str, arguments)])
+
+
+def test_points_by_hand(write_reviews):
+    """The baseline are the first 30 reviews; the others are averaged by week."""
+    values = lengths(45)
+    (charts,) = charts_of(write_reviews(values))
+    chart = charts["bladder", "added_path_length_mm"]
+    assert chart.baseline.tolist() == values[:30]
+    later = pd.DataFrame({"value": values[30:], "number": range(30, 45)})
+    later["week"] = [int(7 / 3 * number // 7) for number in later["number"]]  # the first review was on a Monday
+    assert chart.points["mean"].tolist() == pytest.approx(later.groupby("week")["value"].mean().tolist())
+    scores = normal_scores(np.array(values[:30]), np.array(values[30:]))
+    assert chart.points["score"].tolist() == pytest.approx(later.assign(s=scores).groupby("week")["s"].mean().tolist())
+    assert not chart.points["alarm"].any()
+    assert charts["bladder", "flags"].problem == "always 0"
+    assert charts["", "body_hu_mean"].points["reviews"].sum() == 15
+
+
+def test_more_edits_are_an_alarm_with_exit_code_3(write_reviews, tmp_path):
+    folder = write_reviews(lengths(40) + lengths(30, 250, seed=1))
+    result = run(folder, "--out", tmp_path / "out")
+    assert result.exit_code == 3, result.output
+    assert "Bladder: added path length (mm) is above the baseline (" in result.output
+    assert "HU" not in result.output
+    page = (tmp_path / "out" / "monitoring.html").read_text()
+    assert "Synthetic data" in page and "beyond the limits" in page
+    table = pd.read_csv(tmp_path / "out" / "monitoring.csv")
+    assert table[table["quantity"] == "added_path_length_mm"]["alarm"].astype(bool).any()
+    for secret in ("SECRET", "patient-0", '1.2"'):
+        assert secret not in page + result.output + (tmp_path / "out" / "monitoring.csv").read_text()
+    later = run(folder, "--out", tmp_path / "out", "--since", "2030-01-01")
+    assert later.exit_code == 0 and "Earlier alarms" in later.output
+
+
+def test_another_scanner_is_found_by_its_hu(write_reviews, tmp_path):
+    write_reviews(lengths(40))
+    folder = write_reviews(lengths(20, seed=2), first=40, hu=-8.0)
+    result = run(folder, "--out", tmp_path / "out", "--by", "month")
+    assert result.exit_code == 3
+    assert "HU of the body, mean is above the baseline (" in result.output and "added path" not in result.output
+
+
+def test_a_changed_model_has_its_own_baseline(write_reviews):
+    write_reviews(lengths(40))
+    old, new = charts_of(write_reviews(lengths(35, 300, seed=1), first=40, model="cd"))
+    assert not old["bladder", "added_path_length_mm"].points["alarm"].any()
+    chart = new["bladder", "added_path_length_mm"]
+    assert len(chart.baseline) == 30 and chart.baseline.mean() > 200 and not chart.points["alarm"].any()
+
+
+def test_too_few_reviews_are_no_chart(write_reviews, tmp_path):
+    folder = write_reviews(lengths(12))
+    (charts,) = charts_of(folder)
+    assert {chart.problem for chart in charts.values()} == {"too few reviews for a baseline: 12 of 30"}
+    result = run(folder, "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "0 of 7 charts" in result.output
+    assert "No chart yet: too few reviews" in (tmp_path / "out" / "monitoring.html").read_text()
+
+
+def test_what_old_predictions_lack_is_unknown(write_reviews):
+    (charts,) = charts_of(write_reviews(lengths(40), hu=None))
+    assert charts["", "body_hu_sd"].problem == "too few reviews for a baseline: 0 of 30; unknown in 40 reviews"
+    assert len(charts["bladder", "added_path_length_mm"].points)
+
+
+def test_structures_that_nobody_has_finished_with_have_no_corrections(write_reviews):
+    (charts,) = charts_of(write_reviews(lengths(40), status="edited"))
+    assert charts["bladder", "edited_share"].unknown == 40
+    assert charts["bladder", "volume_cm3"].unknown == 0
+
+
+def test_the_last_review_of_a_prediction_counts(write_reviews):
+    folder = write_reviews(lengths(3))
+    first = folder / "patient-000_f1" / "review"
+    shutil.copytree(first / "001", first / "002")
+    record = json.loads((first / "002" / "review.json").read_text())
+    record["time"] = "2026-06-01T09:00:00+00:00"
+    record["structures"]["bladder"]["correction"]["added_path_length_mm"] = 7
+    (first / "002" / "review.json").write_text(json.dumps(record))
+    found = find_reviews(folder)
+    assert (len(found.reviews), found.replaced) == (3, 1)
+    assert found.reviews[-1].review.structures["bladder"].correction.added_path_length_mm == 7
+    assert all(one.prediction for one in found.reviews)
+
+
+def test_a_review_next_to_its_prediction_and_one_of_a_replaced_prediction(write_reviews):
+    folder = write_reviews(lengths(2))
+    one, other = sorted(folder.iterdir())
+    (one / "review" / "001" / "review.json").rename(one / "review.json")
+    manifest = json.loads((other / "prediction.json").read_text())
+    manifest["model"]["sha256"] = "ef" * 32
+    (other / "prediction.json").write_text(json.dumps(manifest))
+    first, second = find_reviews(folder).reviews
+    assert first.prediction is not None and second.prediction is None
+
+
+def test_a_damaged_file_does_not_stop_the_others(write_reviews, tmp_path):
+    folder = write_reviews(lengths(3))
+    (folder / "patient-001_f1" / "review" / "001" / "review.json").write_text("{")
+    found = find_reviews(folder)
+    assert len(found.reviews) == 2 and len(found.problems) == 1
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=r"contains no review\.json"):
+        find_reviews(tmp_path / "empty")
+    with pytest.raises(BadInput, match="There is no folder"):
+        find_reviews(tmp_path / "absent")
+
+
+def test_a_baseline_of_dates(write_reviews, tmp_path):
+    folder = write_reviews(lengths(60))
+    result = run(folder, "--out", tmp_path / "out", "--baseline", "2026-02-01..2026-03-31")
+    assert result.exit_code in (0, 3), result.output  # any of the charts may raise a false alarm
+    table = pd.read_csv(tmp_path / "out" / "monitoring.csv")
+    times = [one.time.date() for one in find_reviews(folder).reviews]
+    inside = [datetime.date(2026, 2, 1) <= time <= datetime.date(2026, 3, 31) for time in times]
+    assert set(table["baseline_reviews"]) == {sum(inside)} and sum(inside) > 20
+    assert table["start"].dropna().min() >= "2026-03-30"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--baseline", "5"], "neither a number of reviews from 20"),
+        (["--baseline", "2026-01-01..x"], "is not DATE..DATE"),
+        (["--baseline", "2026-02-01..2026-01-01"], "ends before it begins"),
+        (["--self-test", "model"], "Give either REVIEWS"),
+        (["--record"], "--record is for --self-test"),
+    ],
+)
+def test_arguments_that_are_refused(write_reviews, tmp_path, arguments, words):
+    result = run(write_reviews(lengths(2)), "--out", tmp_path / "out", *arguments)
+    assert isinstance(result.exception, BadInput) and words in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+def test_periods():
+    assert period_of(datetime.datetime(2027, 1, 3), "week") == ("2026-W53", datetime.date(2026, 12, 28))
+    assert period_of(datetime.datetime(2027, 1, 3), "month") == ("2027-01", datetime.date(2027, 1, 1))

@@ -1,0 +1,82 @@
+"""The constancy check: the same model gives the same voxels, another gives others, and what has changed is stated."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from gynbtnet.cli import app
+from gynbtnet.imaging import StructureMasks
+from gynbtnet.inference import load_model
+from gynbtnet.monitoring.self_test import SelfTest, compare_self_tests, read_self_test, record_self_test, run_self_test
+from gynbtnet.networks import GynBTNet
+from gynbtnet.preparation import Plan, save_plan
+from gynbtnet.runtime import BadInput
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    strides = ((1, 1, 1), *((2, 2, 2),) * 4)
+    save_plan(Plan(("bladder",), (8.0, 8.0, 8.0), "zscore", None, (16, 32, 32), 2, "XS", strides), folder)
+    torch.manual_seed(0)
+    save_file(GynBTNet("XS", outputs=2).state_dict(), folder / "weights_last.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def recorded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("records") / "record"
+    record_self_test(run_self_test(load_model(model)), folder)
+    return folder
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(app, ["monitor", *map(str, arguments)])
+
+
+def test_the_same_model_gives_the_same_voxels(model, recorded):
+    result = run("--self-test", model, "--out", recorded)
+    assert (result.exit_code, result.exception) == (0, None)
+    assert "Same voxels as on" in result.output and "Changed" not in result.output
+
+
+def test_other_weights_are_exit_code_3(model, recorded, tmp_path):
+    weights = load_file(model / "weights_last.safetensors")
+    for file in model.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    save_file({name: -value for name, value in weights.items()}, tmp_path / "weights_last.safetensors")
+    result = run("--self-test", tmp_path, "--out", recorded)
+    assert result.exit_code == 3, result.output
+    assert "Changed: weights (SHA-256)" in result.output and "voxels differ" in result.output
+
+
+def test_differences_are_counted_by_structure(recorded):
+    before = read_self_test(recorded)
+    mask = before.masks.mask("bladder").copy()
+    mask[0, 0, :3] ^= True
+    masks = StructureMasks.of({"bladder": mask}, before.masks.bits.geometry)
+    conditions = {**before.record.conditions, "torch": "99", "cuDNN": "1"}
+    difference = compare_self_tests(before, SelfTest(replace(before.record, conditions=conditions), masks))
+    assert difference.voxels == {"bladder": 3} and not difference.same_voxels
+    assert difference.changes == (f"torch: {torch.__version__} → 99", "cuDNN: none → 1")
+    assert compare_self_tests(before, before).same_voxels
+
+
+def test_a_record_is_not_replaced_and_not_trusted_if_it_was_edited(model, recorded, tmp_path):
+    again = run("--self-test", model, "--record", "--out", recorded)
+    assert isinstance(again.exception, BadInput) and "isn't replaced" in str(again.exception)
+    absent = run("--self-test", model, "--out", tmp_path / "absent")
+    assert isinstance(absent.exception, BadInput) and "on the day of commissioning" in str(absent.exception)
+    edited = tmp_path / "edited"
+    edited.mkdir()
+    for file in recorded.iterdir():
+        (edited / file.name).write_bytes(file.read_bytes())
+    record = json.loads((edited / "self_test.json").read_text())
+    (edited / "self_test.json").write_text(json.dumps(record | {"masks_sha256": "0" * 64}))
+    with pytest.raises(BadInput, match="other voxels than"):
+        read_self_test(edited)
