@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gynbtnet.datasets import Cohort
@@ -128,6 +128,7 @@ def test_inputs_of_another_model_are_refused(model_folder: Path, inputs: CardInp
         make_card(model_folder.parent)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.integers(1, 30), max_size=6))
 def test_no_small_group_follows_from_the_total(sizes: dict[str, int]) -> None:
     stated = stated_groups(sizes)
