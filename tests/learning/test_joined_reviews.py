@@ -238,6 +238,19 @@ def test_calls_that_do_not_belong_together(
         learn(replace(request_of(), out=tmp_path / "full"))
 
 
+def test_the_distance_counts_joined_cases(
+    predicted: Callable[..., Path], reviewed: Callable[..., Path], request_of: Call, rounds: list[LearningRound]
+) -> None:
+    for number in (20, 21):
+        reviewed(predicted(f"new{number}", number), truth(number))
+    predicted("waiting", 50)
+    (before,) = find_worklist(request_of()).candidates
+    learn(request_of())
+    (after,) = find_worklist(request_of()).candidates
+    assert before.distance is None, "the cohort has a single training patient"
+    assert after.distance is not None and after.distance > 0
+
+
 def test_the_worklist_has_neither_frozen_patients_nor_reviewed_cases(
     tmp_path: Path, predicted: Callable[..., Path], reviewed: Callable[..., Path], request_of: Call
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.split import Split
 from gynbtnet.learning.challenge import Challenge
-from gynbtnet.learning.joined_reviews import JoinedReviews, JoiningRules, join_reviews
+from gynbtnet.learning.joined_reviews import JoinedReviews, JoiningRules, join_reviews, learned_cases
 from gynbtnet.learning.learning_folder import LearningFolder
 from gynbtnet.learning.learning_state import LearningState, open_state
 from gynbtnet.learning.reviewed_scans import LeftOutReview, find_reviewed_scans
@@ -122,8 +122,14 @@ def find_worklist(request: LearningRequest) -> Worklist:
     with file_lock(folders.folder / ".lock", wait=False) as held:
         if not held:
             raise BadInput(f"Another program learns in {folders.folder}; wait until it has ended.")
-        assignment = _open(request, folders).assignment
-        return find_candidates(request.reviews, request.finder, assignment, folders.scan_measures)
+        state = _open(request, folders)
+        reviewed = [
+            case
+            for entry, cohort in learned_cases(state.ledger, folders)
+            if entry.use == "training"
+            for case in cohort.cases
+        ]
+        return find_candidates(request.reviews, request.finder, state.assignment, reviewed, folders.scan_measures)
 
 
 def _open(request: LearningRequest, folders: LearningFolder) -> LearningState:

@@ -9,8 +9,8 @@ from gynbtnet.learning.reviewed_scans import Origin, ReviewedScan, is_newer
 from gynbtnet.runtime.json_files import read_json, write_json
 
 Use = Literal["training", "validation", "frozen test", "nothing corrected", "in the cohort"]
-"""Use of a review. The last three are never learned from: a frozen test patient, contours that nobody corrected and
-accepted, and a scan that the cohort has with contours."""
+"""Use of a review. Nothing is learned from a frozen test patient, if nobody corrected and accepted a contour, or if the
+cohort has contours of the scan."""
 LEARNED: tuple[Use, ...] = ("training", "validation")
 
 

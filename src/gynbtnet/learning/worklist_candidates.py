@@ -1,8 +1,10 @@
 """Predictions without a review as candidates for the next contouring."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gynbtnet.datasets.case import Case
 from gynbtnet.learning.assignment import Assignment
 from gynbtnet.learning.case_selection import Candidate
 from gynbtnet.learning.scan_finder import ScanFinder
@@ -33,13 +35,16 @@ class Worklist:
     left_out: tuple[tuple[str, str], ...]
 
 
-def find_candidates(source: Path, finder: ScanFinder, assignment: Assignment, measures_file: Path) -> Worklist:
+def find_candidates(
+    source: Path, finder: ScanFinder, assignment: Assignment, reviewed: Sequence[Case], measures_file: Path
+) -> Worklist:
     """Return the predictions below a folder that may be contoured next, with the signs that their choice needs.
 
     Args:
         source: folder of predictions.
         finder: finder of their scans, with the cohort of the training.
         assignment: group of each patient.
+        reviewed: reviewed cases that are trained on.
         measures_file: file that keeps the measures of the training scans.
 
     Raises:
@@ -49,9 +54,9 @@ def find_candidates(source: Path, finder: ScanFinder, assignment: Assignment, me
     open_items = [item for item in items if not item.is_written]
     cohort = finder.cohort
     training = {case.patient for case in cohort.cases}.intersection(assignment.patients_of("training"))
-    contoured = replace(
-        cohort, cases=tuple(case for case in cohort.cases if case.patient in training and case.labels is not None)
-    )
+    own = (case for case in cohort.cases if case.patient in training and case.labels is not None)
+    renamed = (replace(case, id=f"reviewed-{number}") for number, case in enumerate(reviewed))
+    contoured = replace(cohort, cases=(*own, *renamed))
     measured = measure_training(contoured, measures_file)
     candidates, left_out = [], []
     frozen = in_cohort = 0
