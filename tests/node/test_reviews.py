@@ -9,10 +9,7 @@ import pytest
 
 from gynbtnet.node.delivery import send
 from gynbtnet.node.status import status_rows
-from gynbtnet.review.case import open_case
-from gynbtnet.review.opened_case import open_session
-from gynbtnet.review.patches import patches_between
-from gynbtnet.review.reviewed_files import write_review
+from gynbtnet.review import open_case, open_session, patches_between, write_review
 
 from .conftest import store, wait_until, with_changes
 

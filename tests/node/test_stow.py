@@ -15,8 +15,8 @@ from gynbtnet.node.inbox import Inbox
 from gynbtnet.node.intake import Intake
 from gynbtnet.node.service import Node
 from gynbtnet.node.stow import receiver_of_review, stow_application
-from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
 from gynbtnet.review.web.server import ReviewServer
+from gynbtnet.review import OpenReviews, ReviewOptions, ReviewServer
 from gynbtnet.runtime import BadInput
 
 from .conftest import free_port, wait_until, with_changes

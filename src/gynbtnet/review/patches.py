@@ -89,7 +89,16 @@ class Patch:
 
 
 def patches_between(before: Mask, after: Mask, axis: int) -> Iterator[Patch]:
-    """Yield the patch of each plane along ``axis`` in which two masks (z, y, x) differ."""
+    """Yield the patch of each plane along ``axis`` in which two masks differ.
+
+    Args:
+        before: mask (z, y, x) in display orientation.
+        after: the mask after a change, of the same shape.
+        axis: 0, 1 or 2; the planes are perpendicular to it.
+
+    Yields:
+        Patches with ascending index.
+    """
     changed = before != after
     others = tuple({0, 1, 2} - {axis})
     for index in np.flatnonzero(changed.any(axis=others)).tolist():
