@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ from .served_page import Served, needs_chromium
 def write_report(folder: Path, predictions: Path, cohort: Path) -> Path:
     """Write a report as `gynbtnet evaluate` does, with a page and a table next to it."""
     cases = [SimpleNamespace(id=path.name) for path in predictions.iterdir()]
-    command = review_command(predictions, SimpleNamespace(cases=cases, folder=cohort))
+    scored: Any = SimpleNamespace(cases=cases, folder=cohort)
+    command = review_command(predictions, scored)
     (folder / "viewer").mkdir(parents=True)
     page = html_page("Evaluation", [("Cases", iter([review_paragraph(command)]))], synthetic=True)
     (folder / "report.html").write_text(page)

@@ -115,7 +115,7 @@ def _structure_review(
 def _tools(structure: str, edits: Sequence[Edit]) -> dict[str, ToolUse]:
     """Return the use of each tool on a structure."""
     own = [edit for edit in edits if edit.structure == structure]
-    uses = {}
+    uses: dict[str, ToolUse] = {}
     for tool in sorted({edit.tool for edit in own}):
         planes = [{(patch.axis, patch.index) for patch in edit.patches} for edit in own if edit.tool == tool]
         uses[tool] = ToolUse(strokes=len(planes), planes=len(set().union(*planes)))

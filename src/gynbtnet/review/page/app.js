@@ -3,6 +3,7 @@
 import { Case } from "./case.js";
 import { ask, showCorrection, showKeys } from "./dialogs.js";
 import { drawHistogram, isodoseColour, parseIsodoses } from "./dose.js";
+import { canvasImage, drawScan } from "./drawing.js";
 import { PLANES } from "./planes.js";
 import { get, post } from "./server.js";
 import { fillRegion, paintLine, paintPolygon } from "./shapes.js";
@@ -40,7 +41,7 @@ const LEASE_MS = 2500;
 
 const element = (id) => document.getElementById(id);
 const page = {
-  case: null, cursor: [0, 0, 0], zoom: 1, window: { ...WINDOWS[0] }, tool: "look", size: 8, selected: 0, hidden: new Set(),
+  case: null, image: canvasImage, cursor: [0, 0, 0], zoom: 1, window: { ...WINDOWS[0] }, tool: "look", size: 8, selected: 0, hidden: new Set(),
   show: { fill: true, automatic: false, reference: false, dose: false }, isodoses: [3.5, 5, 7, 10.5, 14], readOnly: false,
   active: 0, number: -1,
 };
@@ -48,6 +49,7 @@ const tab = crypto.randomUUID();
 const views = PLANES.map((plane, i) => makeView(plane, i));
 let worklist = [];
 let grows = false; // predictions of a node join the worklist
+let isNiivueInstalled = false;
 let drawn = false;
 
 function makeView(plane, i) {
@@ -153,6 +155,7 @@ async function getWorklist() {
   const answer = await get("/api/worklist");
   worklist = answer.cases;
   grows = answer.grows;
+  isNiivueInstalled = answer.niivue;
   element("to-report").hidden = !answer.report;
   element("approval").textContent = answer.approve
     ? `What is written will be approved by ${answer.approve}.`
@@ -193,6 +196,7 @@ async function openCase(number) {
   if (!opened) return;
   page.number = number;
   page.case = opened;
+  page.image = canvasImage;
   page.selected = 0;
   page.hidden.clear();
   page.zoom = 1;
@@ -215,6 +219,16 @@ async function openCase(number) {
   views[0].canvas.focus();
   performance.measure("open", "open");
   document.body.dataset.ready = String(number);
+  drawScan({ scan: opened, window: page.window, isInstalled: isNiivueInstalled, show: (image, sentence) => useImage(opened, image, sentence) });
+}
+
+function useImage(opened, image, sentence) {
+  console.info(sentence);
+  if (page.case !== opened) return;
+  page.image = image;
+  element("drawing").textContent = sentence;
+  document.body.dataset.drawing = image.name;
+  draw();
 }
 
 async function leaveCase() {
@@ -223,6 +237,7 @@ async function leaveCase() {
   await post(`${page.case.path}/release`, { tab }).catch(() => {});
   page.case = null;
   delete document.body.dataset.ready;
+  delete document.body.dataset.drawing;
   element("case").hidden = true;
   warn(null);
 }

@@ -1,4 +1,5 @@
-// One plane on a canvas: image, outlines, dose and the tool's cursor. This file is all that the page knows of drawing.
+// One plane: the scan and its dose on one canvas; outlines, cross and the tool's cursor on a transparent one above it, so
+// that a stroke doesn't wait for the scan.
 
 import { dosePlane, isodoseColour, washAndLines } from "./dose.js";
 import { traceOutlines } from "./outlines.js";
@@ -9,8 +10,9 @@ export const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3], [14, 5], [5, 2, 1, 2, 1
 export class View {
   constructor(element, canvas, caption, plane, page) {
     Object.assign(this, { element, canvas, caption, plane, page });
-    this.context = canvas.getContext("2d", { alpha: false });
-    this.slice = document.createElement("canvas");
+    this.context = canvas.getContext("2d");
+    this.scan = document.createElement("canvas").getContext("2d", { alpha: false });
+    element.prepend(this.scan.canvas);
     this.wash = document.createElement("canvas");
     this.outlines = new Map();
     this.pan = [0, 0];
@@ -22,7 +24,7 @@ export class View {
 
   reset() {
     this.outlines.clear();
-    this.imageKey = this.washKey = null;
+    this.scanKey = this.washKey = null;
     this.pan = [0, 0];
     this.polygon = [];
     this.stroke = null;
@@ -75,12 +77,10 @@ export class View {
     const ratio = window.devicePixelRatio || 1;
     const [width, height] = [Math.round(this.element.clientWidth * ratio), Math.round(this.element.clientHeight * ratio)];
     if (this.canvas.width !== width || this.canvas.height !== height) Object.assign(this.canvas, { width, height });
-    const context = this.context;
-    context.setTransform(1, 0, 0, 1, 0, 0);
-    context.fillStyle = "#000";
-    context.fillRect(0, 0, width, height);
-    this.drawImage();
-    this.drawStructures(ratio);
+    this.drawScan();
+    this.context.setTransform(1, 0, 0, 1, 0, 0);
+    this.context.clearRect(0, 0, width, height);
+    this.drawStructures();
     this.drawCross(ratio);
     this.drawTool(ratio);
     this.drawEdges(ratio);
@@ -88,37 +88,34 @@ export class View {
     this.caption.textContent = `${this.plane.name} ${this.index + 1} / ${shape[this.plane.axis]}`;
   }
 
-  place() {
+  // Let a context draw in voxels of the plane.
+  place(context) {
     const { left, top, width, height, rows } = this.layout;
-    if (this.plane.upwards) this.context.setTransform(width, 0, 0, -height, left, top + rows * height);
-    else this.context.setTransform(width, 0, 0, height, left, top);
+    if (this.plane.upwards) context.setTransform(width, 0, 0, -height, left, top + rows * height);
+    else context.setTransform(width, 0, 0, height, left, top);
   }
 
-  drawImage() {
-    const { level, width } = this.page.window;
-    const { rows, columns } = this.grid;
-    const key = [this.index, level, width, this.page.case.path].join();
-    if (key !== this.imageKey) {
-      this.imageKey = key;
-      Object.assign(this.slice, { width: columns, height: rows });
-      const pixels = new ImageData(columns, rows);
-      const words = new Uint32Array(pixels.data.buffer);
-      const values = readPlane(this.page.case.image, this.grid);
-      const [low, factor] = [level - width / 2, 255 / width];
-      for (let i = 0; i < values.length; i++) {
-        const grey = Math.max(0, Math.min(255, (values[i] - low) * factor)) | 0;
-        words[i] = 0xff000000 | (grey << 16) | (grey << 8) | grey;
-      }
-      this.slice.getContext("2d").putImageData(pixels, 0, 0);
-    }
-    this.place();
-    this.context.imageSmoothingEnabled = true;
-    this.context.drawImage(this.slice, 0, 0);
-    if (this.page.show.dose && this.page.case.dose) this.drawDose(rows, columns);
+  // The scan changes less often than what is above it.
+  drawScan() {
+    const { case: shown, image, window, zoom, show, isodoses } = this.page;
+    const { width, height } = this.canvas;
+    const isDoseShown = show.dose && Boolean(shown.dose);
+    const place = [width, height, zoom, ...this.pan];
+    const key = [shown.path, image.name, this.index, window.level, window.width, ...place, isDoseShown, ...isodoses].join();
+    if (key === this.scanKey) return;
+    this.scanKey = key;
+    const context = this.scan;
+    if (context.canvas.width !== width || context.canvas.height !== height) Object.assign(context.canvas, { width, height });
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, width, height);
+    image.draw(this, context);
+    if (isDoseShown) this.drawDose(context);
   }
 
-  drawDose(rows, columns) {
+  drawDose(context) {
     const { case: shown, isodoses } = this.page;
+    const { rows, columns } = this.grid;
     const key = [this.index, isodoses.join(), shown.path].join();
     if (key !== this.washKey) {
       this.washKey = key;
@@ -128,32 +125,16 @@ export class View {
       this.wash.getContext("2d").putImageData(pixels, 0, 0);
       this.isodoseLines = lines.map(pathOf);
     }
-    this.context.drawImage(this.wash, 0, 0);
-    this.isodoseLines.forEach((path, i) => this.strokePath(path, `rgb(${isodoseColour(i)})`, 0.8, []));
-  }
-
-  strokePath(path, colour, lineWidth, dash) {
-    // The path is in voxels; the line is in pixels.
-    const placed = new Path2D();
-    placed.addPath(path, this.context.getTransform());
-    this.context.save();
-    this.context.setTransform(1, 0, 0, 1, 0, 0);
-    const ratio = window.devicePixelRatio || 1;
-    this.context.lineWidth = (lineWidth + 1.4) * ratio;
-    this.context.strokeStyle = "#000a";
-    this.context.stroke(placed);
-    this.context.lineWidth = lineWidth * ratio;
-    this.context.strokeStyle = colour;
-    this.context.setLineDash(dash.map((length) => length * ratio));
-    this.context.stroke(placed);
-    this.context.restore();
+    this.place(context);
+    context.drawImage(this.wash, 0, 0);
+    this.isodoseLines.forEach((path, i) => strokePath(context, path, `rgb(${isodoseColour(i)})`, 0.8, []));
   }
 
   drawStructures() {
     const { case: shown, show, selected, hidden } = this.page;
     shown.structures.forEach((structure, i) => {
       if (hidden.has(i)) return;
-      this.place();
+      this.place(this.context);
       const colour = `rgb(${structure.colour})`;
       const outline = this.outlineOf(shown.masks[i], `${i}`, shown.versions[i], this.stroke?.structure === i ? this.stroke.after : null);
       if (i === selected && show.fill) {
@@ -161,12 +142,12 @@ export class View {
         this.context.fill(outline.path, "evenodd");
       }
       if (show.reference && shown.references[i]) {
-        this.strokePath(this.outlineOf(shown.references[i], `reference ${i}`, 0).path, "#fff", 1.2, [1, 3]);
+        strokePath(this.context, this.outlineOf(shown.references[i], `reference ${i}`, 0).path, "#fff", 1.2, [1, 3]);
       }
       if (show.automatic && shown.automatic[i]) {
-        this.strokePath(this.outlineOf(shown.automatic[i], `automatic ${i}`, 0).path, "#9ad", 1, [4, 4]);
+        strokePath(this.context, this.outlineOf(shown.automatic[i], `automatic ${i}`, 0).path, "#9ad", 1, [4, 4]);
       }
-      this.strokePath(outline.path, colour, i === selected ? 2.4 : 1.6, DASHES[i % DASHES.length]);
+      strokePath(this.context, outline.path, colour, i === selected ? 2.4 : 1.6, DASHES[i % DASHES.length]);
       if (outline.top) this.label(`${i + 1}`, outline.top, colour);
     });
   }
@@ -252,6 +233,23 @@ export class View {
     context.fillText(top, width / 2, 15 * ratio);
     context.fillText(bottom, width / 2, height - 6 * ratio);
   }
+}
+
+// Stroke a path that is in voxels, with a line and dashes in pixels.
+function strokePath(context, path, colour, lineWidth, dash) {
+  const placed = new Path2D();
+  placed.addPath(path, context.getTransform());
+  context.save();
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  const ratio = window.devicePixelRatio || 1;
+  context.lineWidth = (lineWidth + 1.4) * ratio;
+  context.strokeStyle = "#000a";
+  context.stroke(placed);
+  context.lineWidth = lineWidth * ratio;
+  context.strokeStyle = colour;
+  context.setLineDash(dash.map((length) => length * ratio));
+  context.stroke(placed);
+  context.restore();
 }
 
 function pathOf(polygons) {

@@ -2,7 +2,8 @@
 
 The link holds a random token that works once and is exchanged for a cookie. Everything else needs the cookie. The Host
 header must be this server's own, so that another site's name can't be pointed at it (DNS rebinding). Writing needs
-this server's own Origin. The content-security policy lets the page load nothing from elsewhere.
+this server's own Origin. The content-security policy lets the page load nothing from elsewhere. NiiVue keeps two small
+pictures in its code, for which images may also be ``data:``.
 """
 
 import hmac
@@ -17,8 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",

@@ -40,6 +40,8 @@ from gynbtnet.runtime.errors import BadInput
 
 PAGE = Path(__file__).parents[1] / "page"
 """Folder of the page's files."""
+NIIVUE = PAGE / "npm" / "niivue.js"
+"""The viewer NiiVue; absent if npm was not there when the package was built."""
 REPORT_PATH = "/report"
 """Path of the report of an evaluation."""
 MOST_BYTES = 64 * 2**20
@@ -148,6 +150,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
 
     async def worklist(_: Request) -> Response:
         return await _respond(lambda: describe_worklist(reviews))
+        return JSONResponse({"cases": cases, "approve": approve, "report": report, "niivue": NIIVUE.is_file()})
 
     def image(_: int, review: OpenReview, __: Request) -> Response:
         return _binary(display_image(review.case).data.cast("B"))
