@@ -24,7 +24,6 @@ GRID = Geometry((16, 24, 32), (8.0, 8.0, 8.0), (-124.0, -92.0, -60.0))
 STRIDES = ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
 PATIENTS = 6
 SETTINGS = PredictionSettings(mirroring=False, overlap=0.25, device="cpu", preview=False)
-QUICK = {"settings": SETTINGS}
 
 
 def boxes(patient: int) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +138,7 @@ def kit(
     folder = tmp_path_factory.mktemp("kits") / "kit"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_model", with_thresholds)
-        record = commission_model(model_path, local, limits, folder, doses=doses, **QUICK)
+        record = commission_model(model_path, local, limits, folder, doses=doses, settings=SETTINGS)
     return folder, record
 
 

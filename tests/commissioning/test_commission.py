@@ -14,9 +14,10 @@ from gynbtnet.commissioning.planted_failures import without_left_half
 from gynbtnet.commissioning.record import PAGE, RECORD, CommissioningRecord
 from gynbtnet.datasets import Cohort
 from gynbtnet.imaging import Segmentation, Volume, read_ct_series
+from gynbtnet.inference import PredictionSettings
 from gynbtnet.runtime import BadInput
 
-from .conftest import GRID, PATIENTS, QUICK, boxes
+from .conftest import GRID, PATIENTS, SETTINGS, boxes
 
 Kit = tuple[Path, CommissioningRecord]
 
@@ -75,8 +76,12 @@ def rerun(
     """Function that runs the command again in the same kit."""
     monkeypatch.setattr(module, "load_model", with_thresholds)
 
-    def run(limits: Limits, **options: object) -> CommissioningRecord:
-        return commission_model(model_path, local, limits, kit[0], **{"doses": doses, **QUICK, **options})
+    def run(
+        limits: Limits, *, settings: PredictionSettings = SETTINGS, limits_changed: str = ""
+    ) -> CommissioningRecord:
+        return commission_model(
+            model_path, local, limits, kit[0], doses=doses, settings=settings, limits_changed=limits_changed
+        )
 
     return run
 
@@ -133,12 +138,12 @@ def test_limits_are_recorded_before_any_result(
     monkeypatch.setattr(module, "predict_local", killed)
     monkeypatch.setattr(module, "_prepare_import", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
-        commission_model(model_path, local, limits, tmp_path / "kit", **QUICK)
+        commission_model(model_path, local, limits, tmp_path / "kit", settings=SETTINGS)
     history = json.loads((tmp_path / "kit" / RECORD).read_text())["history"]
     assert [seen["sha256"] for seen in history] == [limits.sha256]
     other = limits.model_copy(update={"confidence": 0.9})
     with pytest.raises(KeyboardInterrupt):
-        commission_model(model_path, local, other, tmp_path / "kit", **QUICK)
+        commission_model(model_path, local, other, tmp_path / "kit", settings=SETTINGS)
     assert [seen.after_results for seen in CommissioningRecord.load(tmp_path / "kit").history] == [False, False]
 
 
@@ -146,10 +151,10 @@ def test_what_cannot_be_commissioned(
     kit: Kit, limits: Limits, rerun, local: Cohort, model_path, tmp_path: Path
 ) -> None:
     with pytest.raises(BadInput, match="another set of prediction settings"):
-        rerun(limits, settings=QUICK["settings"].model_copy(update={"overlap": 0.5}))
+        rerun(limits, settings=SETTINGS.model_copy(update={"overlap": 0.5}))
     with pytest.raises(BadInput, match="limits for hr_ctv"):
         commission_model(model_path, Cohort("x", ("bladder",), local.cases, local.folder), limits, tmp_path / "kit")
     (tmp_path / "file").write_text("x")
     for target in (tmp_path, tmp_path / "file"):
         with pytest.raises(BadInput, match=r"no commission\.json|is a file"):
-            commission_model(model_path, local, limits, target, **QUICK)
+            commission_model(model_path, local, limits, target, settings=SETTINGS)

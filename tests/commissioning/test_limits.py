@@ -85,19 +85,19 @@ VALUES = np.array([0.80, 0.84, 0.79, 0.83, 0.86, 0.81, 0.82, 0.80])
 )
 def test_verdicts(limit: float, side, verdict: str) -> None:
     patients = [f"p{number}" for number in range(len(VALUES))]
-    judgement = judge(VALUES, patients, limit=limit, side=side)
+    judgement = judge(list(VALUES), patients, limit=limit, side=side)
     interval = stats.t.interval(0.95, 7, VALUES.mean(), stats.sem(VALUES))
     assert (judgement.low, judgement.high) == pytest.approx(interval)
     assert judgement.verdict == verdict
     if side == "within":
-        negative = judge(-VALUES, patients, limit=limit, side=side)
+        negative = judge(list(-VALUES), patients, limit=limit, side=side)
         assert negative.verdict == verdict and negative.patients_needed == judgement.patients_needed
 
 
 def test_the_number_of_patients_decides_in_four_of_five_studies() -> None:
     """A simulation with the mean and the SD of the pilot, independent of the formula."""
     patients = [f"p{number}" for number in range(len(VALUES))]
-    judgement = judge(VALUES, patients, limit=0.80, side="at least")
+    judgement = judge(list(VALUES), patients, limit=0.80, side="at least")
     assert judgement.verdict == "can't decide" and judgement.patients_needed is not None
     random = np.random.default_rng(0)
     mean, sd = VALUES.mean(), VALUES.std(ddof=1)
@@ -111,10 +111,10 @@ def test_the_number_of_patients_decides_in_four_of_five_studies() -> None:
 
 def test_fractions_of_a_patient_are_not_patients() -> None:
     """Twelve cases of four patients have no interval; of six patients that of their means."""
-    few = judge(np.repeat([0.8, 0.81, 0.82, 0.83], 3), np.repeat(list("abcd"), 3), limit=0.5, side="at least")
+    few = judge([0.8, 0.81, 0.82, 0.83] * 3, list("abcd") * 3, limit=0.5, side="at least")
     assert (few.verdict, few.low, few.patients) == ("can't decide", None, 4)
     means = [0.8, 0.81, 0.82, 0.83, 0.79, 0.84]
-    six = judge(np.repeat(means, 3), np.repeat(list("abcdef"), 3), limit=0.5, side="at least")
+    six = judge(means * 3, list("abcdef") * 3, limit=0.5, side="at least")
     assert (six.low, six.high) == pytest.approx(stats.t.interval(0.95, 5, np.mean(means), stats.sem(means)))
     assert judge([], [], limit=1, side="at most").verdict == "no data"
     at_the_limit = judge([0.7, 0.8, 0.9, 0.75, 0.85], list("abcde"), limit=0.8, side="at least")

@@ -15,7 +15,6 @@ from gynbtnet.node.inbox import Inbox
 from gynbtnet.node.intake import Intake
 from gynbtnet.node.service import Node
 from gynbtnet.node.stow import receiver_of_review, stow_application
-from gynbtnet.review.web.server import ReviewServer
 from gynbtnet.review import OpenReviews, ReviewOptions, ReviewServer
 from gynbtnet.runtime import BadInput
 

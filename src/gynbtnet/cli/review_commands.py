@@ -92,13 +92,14 @@ def review(
     require("review", "starlette", "uvicorn")
     from gynbtnet.review.web.served_report import find_report
 
-    report = None if prediction is None else find_report(prediction)
-    configuration = None if node is None else load_configuration(node)
-    results = None if configuration is None else NodeFolder(configuration.folder).results
-    if results is not None:
-        items = list_predictions(results)
-    else:
+    report = results = configuration = None
+    if prediction is not None:
+        report = find_report(prediction)
         items = find_predictions(report.predictions if report else prediction)
+    elif node is not None:
+        configuration = load_configuration(node)
+        results = NodeFolder(configuration.folder).results
+        items = list_predictions(results)
     references = read_references(report.cohort if report and reference is None else reference)
     options = ReviewOptions(scan, references, dose, seg, approve, report.page if report else None)
     reviews = OpenReviews(items, options, results)

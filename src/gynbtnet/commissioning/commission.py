@@ -116,7 +116,7 @@ def commission_model(
         model, local.cohort.case(shown), local.folder / shown, kit / PLANTED, settings, names
     )
     results = Results(_describe_cases(cohort, local, scores, training), judged, planted, form)
-    verdicts = Counter(result.judgement.verdict for result in judged)
+    verdicts: Counter[str] = Counter(result.judgement.verdict for result in judged)
     look = Look(now(), limits.sha256, results.local.cases, results.local.patients, dict(verdicts))
     record = replace(record, results=results, looks=_with_look(record.looks, look))
     page = commissioning_page(record, limits, names, kit / PLANTED)

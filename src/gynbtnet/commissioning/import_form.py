@@ -29,14 +29,14 @@ ImportVerdict = Literal["meets", "fails", "not read"]
 _FORM = """\
 # Import CT/ and RS.dcm of this folder into the planning system as you import contours of a patient. Type what it shows.
 # Then run the same command again. Leave null if the system doesn't show a value.
-# dicom coordinates in mm, head first supine: x to the patient's left, y to the back, z to the head.
-# iec coordinates in mm, head first supine: x to the patient's left, y to the head, z to the front.
+# Coordinates are in mm, head first supine. With dicom, x is to the patient's left, y to the back, z to the head.
+# With iec, x is to the patient's left, y to the head, z to the front.
 planning_system: ""
 read_by: ""
 read_on: ""
 coordinates: dicom
 number_of_rois: null
-# name: as the system shows it; volume in cm³; centre of mass in mm
+# Type the name as the system shows it, the volume in cm³, and the centre of mass in mm.
 rois:
 """
 
@@ -141,18 +141,19 @@ def _name_row(name: str, read: ReadRoi) -> ImportRow:
 def _volume_row(name: str, read: ReadRoi) -> ImportRow:
     known = volumes(name)
     expected = f"{known.to_last_slice:.2f} or {known.half_slice_beyond:.2f} cm³"
-    if read.volume_cm3 is None:
+    volume = read.volume_cm3
+    if volume is None:
         return ImportRow(name, "volume", expected, "", "not read")
     conventions = {
         "on its first and last slice": known.to_last_slice,
         "half a slice beyond them": known.half_slice_beyond,
     }
-    words = min(conventions, key=lambda convention: abs(conventions[convention] - read.volume_cm3))
+    words = min(conventions, key=lambda convention: abs(conventions[convention] - volume))
     nearest = conventions[words]
-    difference = read.volume_cm3 - nearest
+    difference = volume - nearest
     meets = abs(difference) <= max(SHARE * nearest, LEAST_CM3)
     note = f"ends {words}" if meets else f"{difference:+.2f} cm³ ({difference / nearest:+.1%}) from the nearer one"
-    return ImportRow(name, "volume", expected, f"{read.volume_cm3:.2f} cm³", _verdict(meets), note)
+    return ImportRow(name, "volume", expected, f"{volume:.2f} cm³", _verdict(meets), note)
 
 
 def _position_row(name: str, read: ReadRoi, coordinates: str) -> ImportRow:

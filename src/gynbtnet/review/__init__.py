@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gynbtnet.review.patches import patches_between
     from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, StructureReview
     from gynbtnet.review.reviewed_files import write_review
-    from gynbtnet.review.server import ReviewServer
+    from gynbtnet.review.web.server import ReviewServer
     from gynbtnet.review.worklist import WorklistItem, find_predictions
 
 __all__ = [
@@ -49,7 +49,7 @@ __getattr__, __dir__ = lazy_names(
         "patches": ["patches_between"],
         "record": ["REVIEW_FILE", "ReviewRecord", "StructureReview"],
         "reviewed_files": ["write_review"],
-        "server": ["ReviewServer"],
+        "web.server": ["ReviewServer"],
         "worklist": ["WorklistItem", "find_predictions"],
     },
 )

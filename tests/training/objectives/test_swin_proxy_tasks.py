@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ pytest.importorskip("monai", reason="the baseline Swin-UNETR needs the extra gyn
 
 from gynbtnet.networks import ProxyOutputs, SwinPretraining
 
-SIDES = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
+SIDES: dict[str, Any] = {"training_ids": ["ball_0", "ball_1"], "validation_ids": ["ball_2"]}
 
 
 def patches(count: int = 3) -> Batch:
@@ -111,7 +112,11 @@ def test_from_pretraining_to_a_model_that_predicts(prepared: PreparedCohort, tmp
 
     single = replace(swin, plan=replace(plan, batch_size=1))
     second = finetune(
-        single, SegmentationSettings(**quick, learning_rate=1e-3), tmp_path / "task", **SIDES, start=first
+        single,
+        SegmentationSettings(**quick, learning_rate=1e-3),
+        tmp_path / "task",
+        start=first,
+        **SIDES,
     )
     report = json.loads((second / "transfer.json").read_text())
     assert (report["parts"], report["share"]) == ("encoder", 1.0)

@@ -149,8 +149,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
         return endpoint
 
     async def worklist(_: Request) -> Response:
-        return await _respond(lambda: describe_worklist(reviews))
-        return JSONResponse({"cases": cases, "approve": approve, "report": report, "niivue": NIIVUE.is_file()})
+        return await _respond(lambda: {**describe_worklist(reviews), "niivue": NIIVUE.is_file()})
 
     def image(_: int, review: OpenReview, __: Request) -> Response:
         return _binary(display_image(review.case).data.cast("B"))
