@@ -5,18 +5,20 @@ fractions, and contours the next one. The difference in DSC per structure has a 
 “Adapted” are all structures; “checked” are those that helped on the last earlier fraction, as `predict --earlier` does.
 All scans are synthetic:
 
-    python benchmarks/earlier_fractions.py [--out FOLDER] [--patients 10] [--earlier 2] [--cpu-seconds 300] [--steps 60]
+    python benchmarks/earlier_fractions.py [--out FOLDER] [--patients 10] [--earlier 2] [--cpu-seconds 300] [--steps 20]
+        [--jobs 1]
 
 Interrupted work resumes with the same --out. Prints Markdown.
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from joblib import Parallel, delayed
 
-from gynbtnet.adaptation import AdaptationSettings, EarlierFraction, adapt_model
+from gynbtnet.adaptation import AdaptationSettings, AdaptedModel, EarlierFraction, adapt_model
 from gynbtnet.datasets import ingest
 from gynbtnet.evaluation import dice, patient_mean
 from gynbtnet.inference import Model, PredictionSettings, predict
@@ -24,8 +26,8 @@ from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case, write_b
 from gynbtnet.preparation import PlanSettings, make_plan, prepare
 from gynbtnet.training import Budget, SegmentationSettings, finetune
 
-SPACING, MATRIX = (5.0, 4.0, 4.0), (40, 72, 96)
-PLAN = {"spacing": SPACING, "normalisation": "zscore", "patch_size": (32, 48, 48), "batch_size": 2, "preset": "XS"}
+SPACING, MATRIX = (8.0, 8.0, 8.0), (24, 40, 48)
+PLAN = {"spacing": SPACING, "normalisation": "zscore", "patch_size": MATRIX, "batch_size": 1, "preset": "XS"}
 SETTINGS = {
     "steps_per_epoch": 20,
     "learning_rate": 6e-3,
@@ -51,19 +53,21 @@ class Gain:
     unadapted: float
     adapted: float
     checked: float
+    helped: bool
+    steps: int
 
 
-def train(folder: Path, patients: int, cpu_seconds: float) -> Model:
-    """Train a small model, one scan of each patient."""
+def train(folder: Path, patients: int, cpu_seconds: float, jobs: int) -> Path:
+    """Train a small model on one scan of each patient, and return its run folder."""
     source = folder / "training"
     options = {"spacing": SPACING, "matrix": MATRIX, "realism": "clinical", "file_format": "nifti"}
-    write_brachytherapy(source, patients=patients, fractions=1, **options)
+    write_brachytherapy(source, patients=patients, fractions=1, jobs=jobs, **options)
     cohort = ingest(source, folder / "cohort", "nnunet").cohort
     prepared = prepare(cohort, make_plan(cohort, PlanSettings(**PLAN)), folder / "prepared")
     settings = SegmentationSettings(**SETTINGS, budget=Budget(cpu_seconds=cpu_seconds))
     run = folder / f"run-{cpu_seconds:g}"
     finetune(prepared, settings, run, training_ids=prepared.ids_of(cohort.patients), validation_ids=[])
-    return Model.load(run, device="cpu")
+    return run
 
 
 def as_fraction(case: PhantomCase, name: str) -> EarlierFraction:
@@ -71,17 +75,27 @@ def as_fraction(case: PhantomCase, name: str) -> EarlierFraction:
     return EarlierFraction((case.scan,), case.structures, (), name)
 
 
-def measure(model: Model, patient: int, earlier: int, settings: AdaptationSettings) -> list[Gain]:
+def measure(run: Path, patient: int, earlier: int, settings: AdaptationSettings) -> list[Gain]:
     """Return the gains on the fraction after the earlier ones."""
+    model = Model.load(run, device="cpu")
     geometry = pelvic_geometry(SPACING, MATRIX)
     cases = [phantom_case(TEST_SEED, patient, number, geometry, realism="clinical") for number in range(earlier + 1)]
     fractions = [as_fraction(case, str(number)) for number, case in enumerate(cases[:-1])]
     everywhere = settings.model_copy(update={"least_gain": -1})
-    adapted, checked = (adapt_model(model, fractions, each, PREDICTION) for each in (everywhere, settings))
+    adapted = adapt_model(model, fractions, everywhere, PREDICTION)
+    check = adapted.record.check
+    helped = tuple(name for name, dsc in check.items() if dsc.adapted >= dsc.unadapted + settings.least_gain)
+    checked = AdaptedModel.combine(model, adapted.adapted.network, replace(adapted.record, structures=helped))
     truth, scan = cases[-1].structures, cases[-1].scan
     drawn = [predict(each, scan, PREDICTION) for each in (model, adapted, checked)]
     return [
-        Gain(str(patient), name, *(dice(truth.mask(name), own.mask(name)) for own in drawn))
+        Gain(
+            str(patient),
+            name,
+            *(dice(truth.mask(name), own.mask(name)) for own in drawn),
+            name in helped,
+            adapted.record.steps,
+        )
         for name in model.structures
         if truth.mask(name).any()
     ]
@@ -90,9 +104,7 @@ def measure(model: Model, patient: int, earlier: int, settings: AdaptationSettin
 def row(name: str, gains: list[Gain]) -> str:
     """Return a row of the table: mean DSC, and mean differences with their intervals between patients."""
     patients = [gain.patient for gain in gains]
-    values = np.array(
-        [[g.unadapted, g.adapted - g.unadapted, g.checked - g.unadapted, g.checked != g.unadapted] for g in gains]
-    )
+    values = np.array([[g.unadapted, g.adapted - g.unadapted, g.checked - g.unadapted, g.helped] for g in gains])
     estimate = patient_mean(values, patients)
     low, high = estimate.interval()
     means = estimate.value
@@ -107,15 +119,20 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=10, help="patients of the test")
     parser.add_argument("--earlier", type=int, default=2, help="earlier fractions, at least 2")
     parser.add_argument("--cpu-seconds", type=float, default=300, help="of the training")
-    parser.add_argument("--steps", type=int, default=60, help="of each adaptation")
+    parser.add_argument("--steps", type=int, default=20, help="of each adaptation")
+    parser.add_argument("--jobs", type=int, default=1, help="patients at a time")
     options = parser.parse_args()
-    model = train(options.out.absolute(), options.training, options.cpu_seconds)
+    run = train(options.out.absolute(), options.training, options.cpu_seconds, options.jobs)
     settings = AdaptationSettings(steps=options.steps)
-    gains = [gain for p in range(options.patients) for gain in measure(model, p, options.earlier, settings)]
-    print(f"{options.patients} synthetic patients, {options.earlier} earlier fractions, {options.steps} steps\n")
+    tasks = [delayed(measure)(run, patient, options.earlier, settings) for patient in range(options.patients)]
+    gains = [gain for own in Parallel(n_jobs=options.jobs)(tasks) for gain in own]
+    steps = sorted(gain.steps for gain in gains)
+    print(
+        f"{options.patients} synthetic patients, {options.earlier} earlier fractions, {steps[0]} to {steps[-1]} steps\n"
+    )
     print("| structure | DSC unadapted | adapted − unadapted | checked − unadapted | adapted in |")
     print("|---|---|---|---|---|")
-    for name in model.structures:
+    for name in dict.fromkeys(gain.structure for gain in gains):
         print(row(name, [gain for gain in gains if gain.structure == name]))
 
 

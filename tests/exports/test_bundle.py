@@ -73,19 +73,18 @@ def _own_scripts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def run_with_monai(bundle: Path, scans: Path, out: Path) -> None:
-    """Run a bundle with the class that ``python -m monai.bundle run`` uses."""
-    from monai.bundle import ConfigWorkflow
+    """Check a bundle for the properties that MONAI requires, and run it as ``python -m monai.bundle run`` does."""
+    from monai.bundle import ConfigWorkflow, run
 
+    config = str(bundle / "configs" / "inference.json")
+    metadata = str(bundle / "configs" / "metadata.json")
     changed = {"bundle_root": str(bundle), "dataset_dir": str(scans), "output_dir": str(out)}
     changed["device"] = "$torch.device('cpu')"
-    workflow = ConfigWorkflow(
-        str(bundle / "configs" / "inference.json"), workflow_type="infer", logging_file=False, **changed
-    )
     sys.path.insert(1, str(bundle))
+    workflow = ConfigWorkflow(config, metadata, workflow_type="infer", logging_file=False, **changed)
     workflow.initialize()
     assert not workflow.check_properties()
-    workflow.run()
-    workflow.finalize()
+    run(config_file=config, meta_file=metadata, **changed)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Export of a phantom case as from a clinic: DICOM CT series, RTSTRUCT, RTDOSE."""
 
 from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.phantom.case import PhantomCase
 from gynbtnet.phantom.nifti_files import NOTE
+
+_FIRST_FRACTION = date(2000, 1, 1)
+_INTERVAL = timedelta(days=7)
 
 
 def write_clinic_scan(scan: Volume, folder: Path, *, patient_id: str, seed: int) -> None:
@@ -30,7 +34,8 @@ def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, f
         case: the synthetic case.
         folder: folder to write.
         patient_id: PatientID of all files.
-        fraction: number of the fraction, as the study description gives it.
+        fraction: number of the fraction, from 1, in the study description. The study date is one week later than that
+            of the fraction before.
         seed: seed of the UIDs.
     """
     ct = write_ct_series(
@@ -40,6 +45,7 @@ def write_clinic_fraction(case: PhantomCase, folder: Path, *, patient_id: str, f
         study_description=f"{NOTE} fraction {fraction}",
         series_description=f"{NOTE} CT",
         seed=seed,
+        study_date=f"{_FIRST_FRACTION + (fraction - 1) * _INTERVAL:%Y%m%d}",
     )
     write_rtstruct(
         case.structures,

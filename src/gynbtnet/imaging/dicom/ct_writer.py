@@ -11,7 +11,14 @@ from gynbtnet.runtime.atomic_files import atomic_write
 
 
 def write_ct_series(
-    volume: Volume, folder: Path, *, patient_id: str, study_description: str, series_description: str, seed: int
+    volume: Volume,
+    folder: Path,
+    *,
+    patient_id: str,
+    study_description: str,
+    series_description: str,
+    seed: int,
+    study_date: str = "",
 ) -> CTSeries:
     """Write a CT series with one file per slice, and read it back.
 
@@ -26,6 +33,7 @@ def write_ct_series(
         study_description: the StudyDescription.
         series_description: the SeriesDescription. The caller marks a synthetic scan in the descriptions.
         seed: seed of the UIDs.
+        study_date: the StudyDate, YYYYMMDD; empty if there is none.
 
     Returns:
         The series as read from the files.
@@ -44,7 +52,8 @@ def write_ct_series(
         for z, pixels in enumerate(stored):
             ct = new_object(CT_IMAGE, seeded_uid(*identity, "slice", z))
             ct.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
-            ct.StudyDate = ct.StudyTime = ct.AccessionNumber = ct.ReferringPhysicianName = ct.StudyID = ""
+            ct.StudyDate = study_date
+            ct.StudyTime = ct.AccessionNumber = ct.ReferringPhysicianName = ct.StudyID = ""
             ct.Modality = "CT"
             ct.StudyDescription = study_description
             ct.SeriesDescription = series_description
