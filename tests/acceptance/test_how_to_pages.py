@@ -1,7 +1,7 @@
 """The commands of the how-to pages, run in the order of the page on a small phantom.
 
 What a page asks its reader to do between two commands is done here too. Commands that wait for a browser or for a
-sender are left out.
+sender are left out, and ``predict --earlier``, which needs the reviews of two fractions: tests/adaptation tests it.
 """
 
 import re
@@ -21,6 +21,7 @@ from gynbtnet.recipes import RECIPE_FOLDER
 pytestmark = pytest.mark.slow
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
+EARLIER = " --earlier "
 WAITING = re.compile(r"review (?!.*--edited)|node (?!--init)")
 STRUCTURES = ("hr_ctv", "bladder", "rectum", "sigmoid", "uterus")
 PHANTOM = "phantom phantom --kind brachytherapy --patients 5 --fractions 1 --spacing 6 5 5 --matrix 32 64 80"
@@ -51,6 +52,11 @@ def contour_once_more(folder: Path) -> None:
     shutil.copytree(folder / "predictions", folder / "SECOND_READER")
 
 
+def contour_by_two_more(folder: Path) -> None:
+    for reader in ("ben", "eva"):
+        shutil.copytree(folder / "SECOND_READER", folder / "contours" / reader)
+
+
 def predict_a_patient(folder: Path) -> None:
     (folder / "RS_from_planning.dcm").symlink_to(folder / "NEW_PATIENT" / "fraction-1" / "RS.dcm")
 
@@ -59,6 +65,7 @@ BETWEEN: dict[tuple[str, str], Callable[[Path], None]] = {
     ("add-a-structure", "ingest"): name_a_structure,
     ("add-a-structure", "run"): change_the_recipe,
     ("trust", "evaluate SECOND_READER"): contour_once_more,
+    ("trust", "evaluate predictions cohort --reader"): contour_by_two_more,
     ("review", "review"): predict_a_patient,
 }
 """Steps of the reader before a command, by page and beginning of the command."""
@@ -99,6 +106,8 @@ def test_the_commands_of_a_page_work_in_order(page: str, gynbtnet, here: Path) -
     if page == "review":
         assert gynbtnet(*shlex.split("predict MODEL NEW_PATIENT --out contours")).code == 0
     for command in commands:
+        if EARLIER in command:
+            continue
         for (of_page, start), act in BETWEEN.items():
             if of_page == page and command.startswith(start) and not WAITING.match(command):
                 act(here)

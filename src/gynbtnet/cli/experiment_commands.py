@@ -76,9 +76,9 @@ def run(
     """Train and evaluate one model: ingest, split, plan, prepare, three stages, predict, evaluate, report.
 
     The same command resumes what was stopped. Post-processing is always chosen. A predicted DSC for each contour needs
-    --every-fold and ten patients or more.
+    --every-fold and nine patients outside the test.
     """
-    from gynbtnet.experiment.pipeline import Scans, run_experiment
+    from gynbtnet.experiment.pipeline import Scans, can_be_calibrated, run_experiment
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
 
@@ -97,8 +97,8 @@ def run(
     )
     report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs, every_fold=every_fold)
     console.print(f"The report is {report}")
-    if not every_fold:
-        console.print("The model predicts no DSC of its contours: --every-fold trains all folds, and calibrates it.")
+    if not every_fold and can_be_calibrated(out):
+        console.print("The model is not calibrated, so it predicts no DSC: add --every-fold")
 
 
 @command(

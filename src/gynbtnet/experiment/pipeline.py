@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing, has_enough_patients
 from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.experiment.cross_validation import calibrate_from_folds, crossvalidate
@@ -25,13 +26,14 @@ from gynbtnet.inference.models.evaluated_settings import save_evaluated_settings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.prediction_request import PredictionRequest
+from gynbtnet.inference.quality.dsc_regression import FEWEST_PATIENTS
 from gynbtnet.inference.scan_prediction import predict_scan
 from gynbtnet.preparation.planning.plan_files import save_plan
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import console
 
-__all__ = ["Scans", "predict_cases", "run_experiment"]
+__all__ = ["Scans", "can_be_calibrated", "predict_cases", "run_experiment"]
 
 
 def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1, *, every_fold: bool = False) -> Path:
@@ -62,6 +64,19 @@ def run_experiment(recipe: Recipe, scans: Scans, folder: Path, jobs: int = 1, *,
     evaluate(ingested.test, experiment.test_predictions, experiment.evaluation)
     save_evaluated_settings(recipe.prediction, experiment.run("task"))
     return report_experiment(experiment)
+
+
+def can_be_calibrated(folder: Path) -> bool:
+    """Return whether an experiment has enough patients outside the test set to calibrate the predicted DSC.
+
+    Args:
+        folder: folder of the experiment.
+
+    Raises:
+        BadInput: If it has no split.
+    """
+    folds = Split.load(Experiment(Path(folder)).split).folds
+    return sum(len(fold) for fold in folds) >= FEWEST_PATIENTS
 
 
 def predict_cases(
@@ -105,7 +120,10 @@ def _train_every_fold(context: StagesContext) -> Segmenter:
     """Train all stages, the task on every fold; return the calibrated ensemble of the folds."""
     recipe, ingested, out = context.recipe, context.ingested, context.folders.run("task")
     if (out / "recipe.yaml").is_file():
-        raise BadInput(f"{out} was trained on one fold; give another --out to train every fold.")
+        raise BadInput(
+            f"{out} was trained on one fold. Move it elsewhere to train every fold from the same stages 1 and 2, or "
+            "give another --out."
+        )
     start = train_before_task(context)
     prepared = prepare_stage(context, "task", ingested.training, recipe.stage("task").plan)
     crossvalidate(prepared, ingested.cohort, recipe, ingested.split, out, start=start)
