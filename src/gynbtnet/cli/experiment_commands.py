@@ -66,12 +66,19 @@ def run(
     allow_automatic: AllowAutomatic = False,
     rtstruct: RtStruct = None,
     split: GivenSplit = None,
+    every_fold: Annotated[
+        bool,
+        typer.Option(
+            "--every-fold", help="Train the task on every fold; the model is their ensemble, and predicts its own DSC."
+        ),
+    ] = False,
 ) -> None:
     """Train and evaluate one model: ingest, split, plan, prepare, three stages, predict, evaluate, report.
 
-    The same command resumes what was stopped.
+    The same command resumes what was stopped. Post-processing is always chosen. A predicted DSC for each contour needs
+    --every-fold and nine patients outside the test.
     """
-    from gynbtnet.experiment.pipeline import Scans, run_experiment
+    from gynbtnet.experiment.pipeline import Scans, can_be_calibrated, run_experiment
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
 
@@ -88,8 +95,10 @@ def run(
         listed(rtstruct, "--rtstruct") or (),
         split,
     )
-    report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
+    report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs, every_fold=every_fold)
     console.print(f"The report is {report}")
+    if not every_fold and can_be_calibrated(out):
+        console.print("The model is not calibrated, so it predicts no DSC: add --every-fold")
 
 
 @command(

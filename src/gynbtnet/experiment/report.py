@@ -15,7 +15,7 @@ from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.evaluation.reports.review_paragraph import review_command
 from gynbtnet.evaluation.reports.stage_report import stage_report
-from gynbtnet.experiment.folders import STAGES, Experiment
+from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.reporting_checklist import write_checklist
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
@@ -67,7 +67,9 @@ def report_experiment(experiment: Experiment) -> Path:
         cohort_pictures=cohort_pictures(groups, names),
         notes=_notes(groups),
         stages=tuple(
-            stage_report(experiment.run(stage), STAGES[stage], names) for stage in experiment.trained_stages()
+            stage_report(run, _heading(stage, run), names)
+            for stage in experiment.trained_stages()
+            for run in experiment.training_runs(stage)
         ),
         results=(results,),
         examples=examples,
@@ -80,6 +82,10 @@ def report_experiment(experiment: Experiment) -> Path:
     write_report(content, experiment.report)
     write_checklist(experiment)
     return experiment.report
+
+
+def _heading(stage: StageName, run: Path) -> str:
+    return f"{STAGES[stage]}, {run.name.replace('_', ' ')}" if run.name.startswith("fold_") else STAGES[stage]
 
 
 def _groups(experiment: Experiment) -> dict[str, Cohort]:
@@ -116,17 +122,22 @@ def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
     for manifest in sorted(experiment.folder.glob("cohorts/*/cohort.json")):
         yield f"cohort {manifest.parent.name} (SHA-256)", sha256_of(manifest)
     for stage in experiment.trained_stages():
-        run = experiment.run(stage)
-        if (run / "weights_last.safetensors").is_file():
-            yield f"weights of {stage} (SHA-256)", sha256_of(run / "weights_last.safetensors")
-        if (run / "environment.json").is_file():
-            starts = read_json(
-                list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
-            )
-            for start in starts[-1:]:
-                yield f"{stage}, machine", ", ".join(_machine(start))
-                versions = (f"{name} {value}" for name, value in start.items() if name not in _MACHINE)
-                yield f"{stage}, software", ", ".join(versions)
+        for run in experiment.training_runs(stage):
+            yield from _provenance_of_run(run, stage if run == experiment.run(stage) else f"{stage}, {run.name}")
+
+
+def _provenance_of_run(run: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the digest of a run's weights, and the environment in which it was trained."""
+    if (run / "weights_last.safetensors").is_file():
+        yield f"weights of {name} (SHA-256)", sha256_of(run / "weights_last.safetensors")
+    if (run / "environment.json").is_file():
+        starts = read_json(
+            list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
+        )
+        for start in starts[-1:]:
+            yield f"{name}, machine", ", ".join(_machine(start))
+            versions = (f"{entry} {value}" for entry, value in start.items() if entry not in _MACHINE)
+            yield f"{name}, software", ", ".join(versions)
 
 
 def _machine(start: Mapping[str, Any]) -> Iterator[str]:
