@@ -14,6 +14,7 @@ from gynbtnet.cli.options import (
     Aliases,
     AllowAutomatic,
     CohortFolder,
+    Doses,
     Jobs,
     Memory,
     Out,
@@ -86,6 +87,7 @@ def evaluate(
         Path | None,
         typer.Option(help="CSV file of ratings of the predicted contours: case, structure, rater, score from 1 to 5."),
     ] = None,
+    doses: Doses = None,
     aliases: Aliases = None,
     allow_automatic: AllowAutomatic = False,
     missing_structure_policy: Annotated[
@@ -147,6 +149,7 @@ def evaluate(
         truth=truth,
         readers=parse_readers(reader or ()),
         ratings=ratings,
+        doses=doses,
         names=StructureNames.load(aliases),
         allow_automatic=allow_automatic,
         review_share=review_share,

@@ -16,6 +16,7 @@ from gynbtnet.cli.options import (
     AnyCohort,
     Changes,
     ChangesByModel,
+    Doses,
     GantryTilt,
     GivenSplit,
     Jobs,
@@ -282,6 +283,7 @@ def compare(
         float | None,
         typer.Option(help="Test whether our DSC is worse by less than this, such as 0.02.", min=0.0001, max=0.9999),
     ] = None,
+    doses: Doses = None,
     seed: Annotated[int, typer.Option(help="Seed of random swaps.", min=0)] = 0,
 ) -> None:
     """Compare evaluations of several models: the paper's tables, statistical tests, effect sizes, figures."""
@@ -291,6 +293,7 @@ def compare(
     from gynbtnet.evaluation.comparison.report import report_comparison
     from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
     from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table, summarise_models
+    from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 
     models = _model_folders(model)
     folder = cohort or models.cohort
@@ -299,8 +302,10 @@ def compare(
     settings = ComparisonSettings(significance_test=significance_test.value, margin=margin, seed=seed)
     if metric:
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
+    patients = Cohort.load(folder)
+    isodoses = isodoses_of_cases(patients.cases, doses)
     compared = compare(
-        Cohort.load(folder),
+        patients,
         models.evaluations,
         out,
         ours=ours,
@@ -308,7 +313,7 @@ def compare(
         predictions=models.predictions | _named(predictions or [], "--predictions"),
         settings=settings,
     )
-    page = report_comparison(compared, out)
+    page = report_comparison(compared, out, isodoses=isodoses)
     scratch = (compared.from_scratch,) if compared.from_scratch else ()
     for table, others in ((model_table(compared), compared.rivals), (pretraining_table(compared), scratch)):
         if table:

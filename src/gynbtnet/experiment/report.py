@@ -8,6 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
+from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
@@ -36,6 +37,8 @@ OTHER_GROUPS = {
 def report_experiment(experiment: Experiment) -> Path:
     """Write the report page of an experiment, and its reporting checklist ``claim.md``.
 
+    The viewers show isodoses of the test cases whose RTDOSE is in the folder that they were ingested from.
+
     Args:
         experiment: folder of the experiment.
 
@@ -57,7 +60,8 @@ def report_experiment(experiment: Experiment) -> Path:
     results = model_results("", test, evaluation, experiment.test_predictions, cases_with_metal(test))
     results.save(experiment.evaluation)
     shown = {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names
-    examples = example_cases(test, *shown)
+    isodoses = isodoses_of_cases(test.cases)
+    examples = example_cases(test, *shown, isodoses)
     content = ReportContent(
         title=f"Experiment {recipe.name}",
         synthetic=any(group.synthetic for group in groups.values()),
@@ -73,7 +77,7 @@ def report_experiment(experiment: Experiment) -> Path:
         ),
         results=(results,),
         examples=examples,
-        viewers=other_viewers(test, *shown, experiment.report.parent, examples.case_ids),
+        viewers=other_viewers(test, *shown, experiment.report.parent, examples.case_ids, isodoses),
         review_command=review_command(experiment.test_predictions, test),
         unlabelled=tuple(_further_overlays(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
