@@ -131,9 +131,17 @@ def test_a_damaged_recipe(tmp_path: Path, text: str, words: str) -> None:
 
 
 def test_the_settings_of_a_run_are_no_recipe(tmp_path: Path) -> None:
-    (tmp_path / "recipe.yaml").write_text("objective: segmentation\nsettings: {epochs: 3}\n")
-    with pytest.raises(BadInput, match="has the settings of one training run, not a recipe"):
-        load_recipe(tmp_path / "recipe.yaml")
+    run = tmp_path / "runs" / "task" / "recipe.yaml"
+    run.parent.mkdir(parents=True)
+    run.write_text("objective: segmentation\nsettings: {epochs: 3}\n")
+    with pytest.raises(BadInput, match=r"settings of one training run, not a recipe.* recipe.yaml next to split.json"):
+        load_recipe(run)
+    save_recipe(load_recipe("smoke"), tmp_path / "recipe.yaml")
+    (tmp_path / "split.json").touch()
+    with pytest.raises(BadInput) as refused:
+        load_recipe(run)
+    assert str(refused.value).endswith(f"Give the recipe of its experiment, {tmp_path / 'recipe.yaml'}.")
+    assert load_recipe(tmp_path / "recipe.yaml") == load_recipe("smoke")
 
 
 def test_a_stage_that_is_left_out() -> None:

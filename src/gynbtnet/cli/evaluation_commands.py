@@ -14,6 +14,7 @@ from gynbtnet.cli.options import (
     Aliases,
     AllowAutomatic,
     CohortFolder,
+    Doses,
     Jobs,
     Memory,
     Out,
@@ -86,6 +87,7 @@ def evaluate(
         Path | None,
         typer.Option(help="CSV file of ratings of the predicted contours: case, structure, rater, score from 1 to 5."),
     ] = None,
+    doses: Doses = None,
     aliases: Aliases = None,
     allow_automatic: AllowAutomatic = False,
     missing_structure_policy: Annotated[
@@ -147,6 +149,7 @@ def evaluate(
         truth=truth,
         readers=parse_readers(reader or ()),
         ratings=ratings,
+        doses=doses,
         names=StructureNames.load(aliases),
         allow_automatic=allow_automatic,
         review_share=review_share,
@@ -227,6 +230,7 @@ def dose(
     jobs: Jobs = 1,
 ) -> None:
     """Dose-volume metrics of manual and automatic contours, and each patient's total EQD2 against aims and limits."""
+    from gynbtnet.cli.dose_tables import print_doses
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.patient_key import PatientKey
     from gynbtnet.datasets.split import Split
@@ -235,6 +239,7 @@ def dose(
     from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
+    from gynbtnet.evaluation.dose.tables import aims_sentence
     from gynbtnet.evaluation.metrics.settings import DoseSettings
     from gynbtnet.imaging.structure_names import StructureNames
 
@@ -260,26 +265,30 @@ def dose(
             prescription_gy=prescription,
             ends=ends.value,
         )
+        planning_aims = PlanningAims.load(aims or EMBRACE_II)
         with matched_predictions(patients, predictions) if predictions else nullcontext((patients, None)) as matched:
-            evaluate_dose(
+            evaluation = evaluate_dose(
                 matched[0],
                 out,
                 predictions=matched[1],
                 doses=doses,
                 external=external,
-                aims=PlanningAims.load(aims or EMBRACE_II),
+                aims=planning_aims,
                 settings=settings,
                 names=names,
                 jobs=jobs,
             )
-    console.print((out / "dose.md").read_text(encoding="utf-8"))
     automatic = sum(case.source.automatic for case in patients.cases)
+    if patients.synthetic:
+        console.print("Synthetic data: no patient was treated with these doses.")
+    print_doses(evaluation, predicted=predictions is not None or automatic > 0)
+    console.print(aims_sentence(planning_aims))
     if automatic:
         console.print(
             f"The contours of {automatic} of {counted(len(patients.cases), 'case')} are predictions of GynBTNet that "
             "nobody has approved; their doses are in the automatic columns."
         )
-    console.print(f"The report is {out / PAGE}")
+    console.print(f"All metrics and their assumptions are in {out / 'dose.md'}. The report is {out / PAGE}")
 
 
 def _alpha_beta(arguments: Sequence[str], structures: Sequence[str]) -> dict[str, float]:

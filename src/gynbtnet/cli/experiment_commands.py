@@ -16,6 +16,7 @@ from gynbtnet.cli.options import (
     AnyCohort,
     Changes,
     ChangesByModel,
+    Doses,
     GantryTilt,
     GivenSplit,
     Jobs,
@@ -66,12 +67,19 @@ def run(
     allow_automatic: AllowAutomatic = False,
     rtstruct: RtStruct = None,
     split: GivenSplit = None,
+    every_fold: Annotated[
+        bool,
+        typer.Option(
+            "--every-fold", help="Train the task on every fold; the model is their ensemble, and predicts its own DSC."
+        ),
+    ] = False,
 ) -> None:
     """Train and evaluate one model: ingest, split, plan, prepare, three stages, predict, evaluate, report.
 
-    The same command resumes what was stopped.
+    The same command resumes what was stopped. Post-processing is always chosen. A predicted DSC for each contour needs
+    --every-fold and nine patients outside the test.
     """
-    from gynbtnet.experiment.pipeline import Scans, run_experiment
+    from gynbtnet.experiment.pipeline import Scans, can_be_calibrated, run_experiment
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.recipes.loading import load_recipe
 
@@ -88,8 +96,10 @@ def run(
         listed(rtstruct, "--rtstruct") or (),
         split,
     )
-    report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs)
+    report = run_experiment(load_recipe(recipe, set_ or ()), scans, out, jobs, every_fold=every_fold)
     console.print(f"The report is {report}")
+    if not every_fold and can_be_calibrated(out):
+        console.print("The model is not calibrated, so it predicts no DSC: add --every-fold")
 
 
 @command(
@@ -273,6 +283,7 @@ def compare(
         float | None,
         typer.Option(help="Test whether our DSC is worse by less than this, such as 0.02.", min=0.0001, max=0.9999),
     ] = None,
+    doses: Doses = None,
     seed: Annotated[int, typer.Option(help="Seed of random swaps.", min=0)] = 0,
 ) -> None:
     """Compare evaluations of several models: the paper's tables, statistical tests, effect sizes, figures."""
@@ -282,6 +293,7 @@ def compare(
     from gynbtnet.evaluation.comparison.report import report_comparison
     from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
     from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table, summarise_models
+    from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 
     models = _model_folders(model)
     folder = cohort or models.cohort
@@ -290,8 +302,10 @@ def compare(
     settings = ComparisonSettings(significance_test=significance_test.value, margin=margin, seed=seed)
     if metric:
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
+    patients = Cohort.load(folder)
+    isodoses = isodoses_of_cases(patients.cases, doses)
     compared = compare(
-        Cohort.load(folder),
+        patients,
         models.evaluations,
         out,
         ours=ours,
@@ -299,7 +313,7 @@ def compare(
         predictions=models.predictions | _named(predictions or [], "--predictions"),
         settings=settings,
     )
-    page = report_comparison(compared, out)
+    page = report_comparison(compared, out, isodoses=isodoses)
     scratch = (compared.from_scratch,) if compared.from_scratch else ()
     for table, others in ((model_table(compared), compared.rivals), (pretraining_table(compared), scratch)):
         if table:

@@ -60,6 +60,13 @@ Cluster = Annotated[
 ]
 SplitFile = Annotated[Path | None, typer.Option(help="Split file; its test patients are excluded.")]
 Aliases = Annotated[Path | None, typer.Option(help="YAML file with the clinic's own ROI names.")]
+Doses = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder with RTDOSE files, or CASE.nii.gz in Gy, for isodoses in the viewers. Default: the folders "
+        "that were ingested."
+    ),
+]
 Series = Annotated[
     str | None, typer.Option(help="SeriesInstanceUID, if a folder has several series. Default: the largest axial one.")
 ]

@@ -11,6 +11,7 @@ Positions agree within 1 mm: less than half a slice of the phantom (1.5 mm), and
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Literal
 
 from pydantic import Field, ValidationError
@@ -26,17 +27,19 @@ SHARE, LEAST_CM3, MOST_MM = 0.02, 0.1, 1.0
 """Tolerances of volumes and of positions."""
 ImportVerdict = Literal["meets", "fails", "not read"]
 
+_EXPLANATION = """\
+Import CT/ and RS.dcm of this folder into the planning system as you import contours of a patient. Type what it shows.
+Then run the same command again. Leave null if the system doesn't show a value.
+Coordinates are in mm, head first supine. With dicom, x is to the patient's left, y to the back, z to the head.
+With iec, x is to the patient's left, y to the head, z to the front.
+Type the name of a ROI as the system shows it, the volume in cm³, and the centre of mass in mm.
+"""
 _FORM = """\
-# Import CT/ and RS.dcm of this folder into the planning system as you import contours of a patient. Type what it shows.
-# Then run the same command again. Leave null if the system doesn't show a value.
-# Coordinates are in mm, head first supine. With dicom, x is to the patient's left, y to the back, z to the head.
-# With iec, x is to the patient's left, y to the head, z to the front.
 planning_system: ""
 read_by: ""
 read_on: ""
 coordinates: dicom
 number_of_rois: null
-# Type the name as the system shows it, the volume in cm³, and the centre of mass in mm.
 rois:
 """
 
@@ -113,7 +116,8 @@ def write_form(path: Path) -> None:
         return
     rows = [f'  {name}: {{name: "", volume_cm3: null, x_mm: null, y_mm: null, z_mm: null}}\n' for name in SHAPES]
     with atomic_write(path) as partial:
-        partial.write_text(f'{_FORM}{"".join(rows)}remarks: ""\n', encoding="utf-8")
+        text = f'{indent(_EXPLANATION, "# ")}{_FORM}{"".join(rows)}remarks: ""\n'
+        partial.write_text(text, encoding="utf-8")
 
 
 def compare_form(form: ImportForm) -> tuple[ImportRow, ...]:

@@ -81,7 +81,12 @@ class Experiment:
 
     def trained_stages(self) -> Iterator[StageName]:
         """Return the stages that have a run folder, in their order."""
-        return (stage for stage in STAGES if (self.run(stage) / "log.csv").is_file())
+        return (stage for stage in STAGES if self.training_runs(stage))
+
+    def training_runs(self, stage: StageName) -> tuple[Path, ...]:
+        """Return the run folders of a stage that have a log: one, or one per fold; none if it wasn't trained."""
+        run = self.run(stage)
+        return tuple(path for path in (run, *sorted(run.glob("fold_*"))) if (path / "log.csv").is_file())
 
 
 @dataclass(frozen=True)

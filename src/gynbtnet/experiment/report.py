@@ -8,6 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_table
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
+from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction
 from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_overlay
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
@@ -15,7 +16,7 @@ from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
 from gynbtnet.evaluation.reports.review_paragraph import review_command
 from gynbtnet.evaluation.reports.stage_report import stage_report
-from gynbtnet.experiment.folders import STAGES, Experiment
+from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.reporting_checklist import write_checklist
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
@@ -35,6 +36,8 @@ OTHER_GROUPS = {
 
 def report_experiment(experiment: Experiment) -> Path:
     """Write the report page of an experiment, and its reporting checklist ``claim.md``.
+
+    The viewers show isodoses of the test cases whose RTDOSE is in the folder that they were ingested from.
 
     Args:
         experiment: folder of the experiment.
@@ -57,7 +60,8 @@ def report_experiment(experiment: Experiment) -> Path:
     results = model_results("", test, evaluation, experiment.test_predictions, cases_with_metal(test))
     results.save(experiment.evaluation)
     shown = {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names
-    examples = example_cases(test, *shown)
+    isodoses = isodoses_of_cases(test.cases)
+    examples = example_cases(test, *shown, isodoses)
     content = ReportContent(
         title=f"Experiment {recipe.name}",
         synthetic=any(group.synthetic for group in groups.values()),
@@ -67,11 +71,13 @@ def report_experiment(experiment: Experiment) -> Path:
         cohort_pictures=cohort_pictures(groups, names),
         notes=_notes(groups),
         stages=tuple(
-            stage_report(experiment.run(stage), STAGES[stage], names) for stage in experiment.trained_stages()
+            stage_report(run, _heading(stage, run), names)
+            for stage in experiment.trained_stages()
+            for run in experiment.training_runs(stage)
         ),
         results=(results,),
         examples=examples,
-        viewers=other_viewers(test, *shown, experiment.report.parent, examples.case_ids),
+        viewers=other_viewers(test, *shown, experiment.report.parent, examples.case_ids, isodoses),
         review_command=review_command(experiment.test_predictions, test),
         unlabelled=tuple(_further_overlays(experiment, recipe.structures, names)),
         provenance=tuple(_provenance(experiment)),
@@ -80,6 +86,10 @@ def report_experiment(experiment: Experiment) -> Path:
     write_report(content, experiment.report)
     write_checklist(experiment)
     return experiment.report
+
+
+def _heading(stage: StageName, run: Path) -> str:
+    return f"{STAGES[stage]}, {run.name.replace('_', ' ')}" if run.name.startswith("fold_") else STAGES[stage]
 
 
 def _groups(experiment: Experiment) -> dict[str, Cohort]:
@@ -116,17 +126,22 @@ def _provenance(experiment: Experiment) -> Iterator[tuple[str, str]]:
     for manifest in sorted(experiment.folder.glob("cohorts/*/cohort.json")):
         yield f"cohort {manifest.parent.name} (SHA-256)", sha256_of(manifest)
     for stage in experiment.trained_stages():
-        run = experiment.run(stage)
-        if (run / "weights_last.safetensors").is_file():
-            yield f"weights of {stage} (SHA-256)", sha256_of(run / "weights_last.safetensors")
-        if (run / "environment.json").is_file():
-            starts = read_json(
-                list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
-            )
-            for start in starts[-1:]:
-                yield f"{stage}, machine", ", ".join(_machine(start))
-                versions = (f"{name} {value}" for name, value in start.items() if name not in _MACHINE)
-                yield f"{stage}, software", ", ".join(versions)
+        for run in experiment.training_runs(stage):
+            yield from _provenance_of_run(run, stage if run == experiment.run(stage) else f"{stage}, {run.name}")
+
+
+def _provenance_of_run(run: Path, name: str) -> Iterator[tuple[str, str]]:
+    """Yield the digest of a run's weights, and the environment in which it was trained."""
+    if (run / "weights_last.safetensors").is_file():
+        yield f"weights of {name} (SHA-256)", sha256_of(run / "weights_last.safetensors")
+    if (run / "environment.json").is_file():
+        starts = read_json(
+            list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
+        )
+        for start in starts[-1:]:
+            yield f"{name}, machine", ", ".join(_machine(start))
+            versions = (f"{entry} {value}" for entry, value in start.items() if entry not in _MACHINE)
+            yield f"{name}, software", ", ".join(versions)
 
 
 def _machine(start: Mapping[str, Any]) -> Iterator[str]:

@@ -172,7 +172,7 @@ def _model(facts: _Facts) -> Rows:
         f"{plan.network}, size {plan.preset}; channels {', '.join(plan.channels)}; {len(plan.structures)} structures, "
         + ("which may overlap" if plan.regions else "each voxel in at most one"),
     )
-    versions = _environment(facts.experiment.run("task"))
+    versions = _environment(_task_runs(facts)[0])
     yield "software and hardware", versions or AUTHORS
     stages = [STAGES[stage] for stage in facts.experiment.trained_stages()]
     start = "the weights of the stage before it" if len(stages) > 1 else "random weights"
@@ -180,15 +180,19 @@ def _model(facts: _Facts) -> Rows:
 
 
 def _training(facts: _Facts) -> Rows:
-    settings = read_flat_settings(facts.experiment.run("task") / "recipe.yaml")
+    runs = _task_runs(facts)
+    settings = read_flat_settings(runs[0] / "recipe.yaml")
     own = {name.removeprefix("settings."): value for name, value in settings.items()}
     listed = ", ".join(f"{name} {own[name]}" for name in _TRAINING_SETTINGS if name in own)
-    yield "procedure and hyperparameters", f"{listed}; all settings: runs/task/recipe.yaml"
+    yield (
+        "procedure and hyperparameters",
+        f"{listed}; all settings: {runs[0].relative_to(facts.experiment.folder)}/recipe.yaml",
+    )
     weights = (
         "at the end of training" if facts.recipe.prediction.weights == "last" else "with the best validation score"
     )
     yield "selection of the final model", f"weights {weights}; post-processing chosen on validation patients"
-    yield "ensembles", "none: one network"
+    yield "ensembles", "none: one network" if len(runs) == 1 else f"mean of {len(runs)} networks, one per fold"
 
 
 def _evaluation(facts: _Facts) -> Rows:
@@ -229,10 +233,16 @@ def _results(facts: _Facts) -> Rows:
 
 def _discussion(facts: _Facts) -> Rows:
     yield "limitations, implications for practice", AUTHORS
-    weights = facts.experiment.run("task") / "weights_last.safetensors"
-    digest = f"SHA-256 of the weights {sha256_of(weights)}" if weights.is_file() else "weights absent"
+    weights = [run / "weights_last.safetensors" for run in _task_runs(facts)]
+    digests = ", ".join(sha256_of(path) for path in weights if path.is_file())
+    digest = f"SHA-256 of the weights {digests}" if digests else "weights absent"
     yield "protocol, software, model, data", f"recipe.yaml, split.json; {digest}. Availability: {AUTHORS}"
     yield "funding and conflicts", AUTHORS
+
+
+def _task_runs(facts: _Facts) -> tuple[Path, ...]:
+    """Return the run folders of the task: one, or one per fold."""
+    return facts.experiment.training_runs("task") or (facts.experiment.run("task"),)
 
 
 def _integrity(facts: _Facts) -> str:

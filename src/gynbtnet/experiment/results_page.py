@@ -16,6 +16,7 @@ from gynbtnet.evaluation.comparison.validation_curve import (
     read_validation_curve,
     why_unmarked,
 )
+from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.experiment.folders import ComparedModel
 from gynbtnet.experiment.model_comparison import folds_of
 from gynbtnet.imaging.structure_names import StructureNames
@@ -127,7 +128,7 @@ def _tables(
         yield (next(iter(evaluations.values())) / "summary.md").read_text(encoding="utf-8")
         return
     comparison = compare(cohort, evaluations, out, predictions=predictions, unmarked=unmarked)
-    report_comparison(comparison, out, names)
+    report_comparison(comparison, out, names, isodoses_of_cases(comparison.cohort.cases))
     for table in ("table_1", "table_2", "effects"):
         if (out / f"{table}.md").is_file():
             yield (out / f"{table}.md").read_text(encoding="utf-8")

@@ -53,11 +53,16 @@ def load_recipe(name: str | Path, changes: Sequence[str] = ()) -> Recipe:
     path = recipe_path(name)
     values = read_yaml(path)
     if "settings" in values and "name" not in values:
-        raise BadInput(
-            f"{path} has the settings of one training run, not a recipe. Give the recipe of its experiment, the "
-            "recipe.yaml next to split.json, or a shipped recipe with --set."
-        )
+        raise BadInput(f"{path} has the settings of one training run, not a recipe. {_recipe_instead(path)}")
     return with_aliases(with_changes(values, [_from_here(change) for change in changes], path), path)
+
+
+def _recipe_instead(run_settings: Path) -> str:
+    """Return which recipe to give instead of the settings of one training run."""
+    for folder in run_settings.parents:
+        if (folder / "split.json").is_file() and (folder / "recipe.yaml").is_file():
+            return f"Give the recipe of its experiment, {folder / 'recipe.yaml'}."
+    return "Give the recipe of its experiment, the recipe.yaml next to split.json, or a shipped recipe with --set."
 
 
 def load_run_recipe(path: Path) -> Recipe:

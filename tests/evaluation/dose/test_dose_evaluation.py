@@ -6,6 +6,7 @@ import math
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation,
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
 from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
@@ -160,6 +162,16 @@ def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, 
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):
         find_doses(apart.cases, tmp_path / "absent")
+
+
+def test_isodoses_of_the_dose_that_was_ingested_with_the_scan(implanted):
+    draw = isodoses_of_cases(implanted.cases)
+    case = implanted.cases[0]
+    dose = read_rtdose(case.source.ct_folder.parent / "RD.dcm").grid
+    volume_cm3 = draw(case.id, read_volume(case.image)).masks["7 Gy"].sum() * case.geometry.voxel_volume / 1000
+    assert volume_cm3 == pytest.approx((dose.array >= 7).sum() * dose.geometry.voxel_volume / 1000, rel=0.15)
+    moved = replace(case, source=replace(case.source, ct_folder=Path("/absent")))
+    assert isodoses_of_cases([moved])(case.id, read_volume(case.image)).masks == {}
 
 
 def test_assignment_of_doses(implanted, exported, tmp_path):

@@ -16,6 +16,7 @@ from gynbtnet.evaluation.comparison.tables import (
     pretraining_table,
 )
 from gynbtnet.evaluation.metrics.score_table import METRICS
+from gynbtnet.evaluation.reports.case_isodoses import DrawIsodoses, no_isodoses
 from gynbtnet.evaluation.reports.case_viewers import CaseViewers
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.grouped_table import GroupedTable
@@ -26,13 +27,20 @@ from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.phrases import enumeration
 
 
-def report_comparison(comparison: Comparison, out: Path, names: StructureNames | None = None) -> Path:
+def report_comparison(
+    comparison: Comparison,
+    out: Path,
+    names: StructureNames | None = None,
+    isodoses: DrawIsodoses = no_isodoses,
+) -> Path:
     """Write ``report.html`` into the folder that :func:`gynbtnet.evaluation.comparison.compare.compare` wrote.
 
     Args:
         comparison: the comparison.
         out: the folder of the comparison, whose plots are shown.
         names: names and colours of the structures; None: those of the comparison.
+        isodoses: isodoses of a case for its viewer, see :func:`gynbtnet.evaluation.dose.isodoses.isodoses_of_cases`;
+            default: none.
 
     Returns:
         The path of the page.
@@ -47,8 +55,8 @@ def report_comparison(comparison: Comparison, out: Path, names: StructureNames |
     visible = {model: scores for model, scores in comparison.evaluations.items() if model in predictions}
     examples, viewers = None, CaseViewers()
     if visible:
-        examples = example_cases(cohort, visible, predictions, names)
-        viewers = other_viewers(cohort, visible, predictions, names, out, examples.case_ids)
+        examples = example_cases(cohort, visible, predictions, names, isodoses)
+        viewers = other_viewers(cohort, visible, predictions, names, out, examples.case_ids, isodoses)
     content = ReportContent(
         title=f"Comparison: {cohort.name}",
         synthetic=cohort.synthetic,

@@ -11,6 +11,7 @@ from gynbtnet.datasets.reference_contours import refuse_automatic
 from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
 from gynbtnet.evaluation.contours.reader_contours import reader_cohorts
 from gynbtnet.evaluation.contours.second_reader import with_second_reader
+from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.readers.rating_sheet import read_ratings
@@ -29,6 +30,7 @@ def evaluate_contours(
     truth: Path | None = None,
     readers: Mapping[str, Path] | None = None,
     ratings: Path | None = None,
+    doses: Path | None = None,
     names: StructureNames | None = None,
     allow_automatic: bool = False,
     review_share: float = 0.2,
@@ -51,6 +53,8 @@ def evaluate_contours(
             see :func:`~gynbtnet.evaluation.contours.reader_contours.reader_cohorts`.
         ratings: CSV file with ratings of the predicted contours, see
             :func:`~gynbtnet.evaluation.readers.rating_sheet.read_ratings`.
+        doses: folder with the doses of the cases, whose isodoses the viewers show. None: RTDOSEs in the folders that
+            the cases were ingested from, if there are any.
         names: meaning of names of ROIs, labels and masks; None: the built-in table.
         allow_automatic: accept predictions that nobody has approved as reference.
         review_share: share of the cases to review, for the triage by predicted DSC.
@@ -78,6 +82,7 @@ def evaluate_contours(
             cohort = with_second_reader(cohort, truth, folder, names, allow_automatic=allow_automatic)
         elif not allow_automatic:
             refuse_automatic(cohort, "as reference")
+        isodoses = isodoses_of_cases(cohort.cases, doses)
         sheet = read_ratings(ratings, cohort, names) if ratings else ()
         predicted, by_case = stack.enter_context(matched_predictions(_with_all_structures(cohort), predictions, names))
         matched = _with_missing(predicted, cohort)
@@ -94,7 +99,15 @@ def evaluate_contours(
         )
         rated = study_ratings(sheet, evaluation.scores) if sheet else None
         report_evaluation(
-            matched, by_case, evaluation, out, names, review_share=review_share, readers=study, ratings=rated
+            matched,
+            by_case,
+            evaluation,
+            out,
+            names,
+            review_share=review_share,
+            readers=study,
+            ratings=rated,
+            isodoses=isodoses,
         )
     return evaluation, matched
 

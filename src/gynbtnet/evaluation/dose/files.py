@@ -55,6 +55,30 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
     Raises:
         BadInput: If the folder does not exist, no case has a dose, or a plan is of pulsed or low dose rate.
     """
+    files = search_doses(cases, folder)
+    if not any(found.paths for found in files.values()):
+        searched = folder or "the folders that the cases were ingested from"
+        raise BadInput(
+            f"There is no dose of any of {counted(len(cases), 'case')} in {searched}. Expected: RTDOSEs in the frames "
+            "of reference of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were "
+            "pseudonymised or ingested as images need images, since their DICOM files are not recorded."
+        )
+    return files
+
+
+def search_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str, DoseFiles]:
+    """Find the dose files of cases as :func:`find_doses` does, which may be none.
+
+    Args:
+        cases: cases to find doses for.
+        folder: see :func:`find_doses`.
+
+    Returns:
+        Files by case id, for every case.
+
+    Raises:
+        BadInput: If the folder does not exist, a dose is damaged, or a plan is of pulsed or low dose rate.
+    """
     if folder is not None and not Path(folder).is_dir():
         raise BadInput(
             f"There is no folder {folder}; expected a folder with RTDOSEs, or with one dose CASE.nii.gz in Gy per case."
@@ -63,13 +87,6 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
     files = {case.id: DoseFiles((images[case.id],)) for case in cases if case.id in images}
     rest = [case for case in cases if case.id not in files and case.source.ct_folder and case.source.series_uid]
     files |= _find_rtdoses(rest, folder)
-    if not any(found.paths for found in files.values()):
-        searched = folder or "the folders that the cases were ingested from"
-        raise BadInput(
-            f"There is no dose of any of {counted(len(cases), 'case')} in {searched}. Expected: RTDOSEs in the frames "
-            "of reference of their CTs, or images CASE.nii.gz in Gy: give the folder with --doses. Cases that were "
-            "pseudonymised or ingested as images need images, since their DICOM files are not recorded."
-        )
     return {case.id: files.get(case.id, DoseFiles()) for case in cases}
 
 

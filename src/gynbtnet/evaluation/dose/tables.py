@@ -158,7 +158,7 @@ def dose_markdown(
     predicted: bool,
     synthetic: bool,
 ) -> str:
-    """Return the text for a terminal: doses of fractions, totals of courses, and their assumptions."""
+    """Return the tables as Markdown: doses of fractions, totals of courses, and their assumptions."""
     patients = patient_table(courses, predicted=predicted)
     parts = ["**Synthetic data: no patient was treated with these doses.**\n"] if synthetic else []
     parts += [

@@ -82,7 +82,10 @@ def case_page(case: ViewedCase, *, synthetic: bool) -> str:
 def viewer_list(viewers: CaseViewers, key: str = "other") -> str:
     """Return the viewers inside the page, each opened by a click, and the links to the others."""
     inside = "".join(
-        html.details(case.title, html.paragraph(case.caption, "note") + viewer(case, f"{key}{number}"))
+        html.details(
+            case.title,
+            html.paragraph(case.caption, "note") + isodose_legend(case.isodoses) + viewer(case, f"{key}{number}"),
+        )
         for number, case in enumerate(viewers.inside)
     )
     links = html.links(viewers.links) if viewers.links else ""

@@ -8,6 +8,7 @@ from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.readers.rating_study import RatingStudy
 from gynbtnet.evaluation.readers.reader_study import ReaderStudy
+from gynbtnet.evaluation.reports.case_isodoses import DrawIsodoses, no_isodoses
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
@@ -26,6 +27,7 @@ def report_evaluation(
     review_share: float = 0.2,
     readers: ReaderStudy | None = None,
     ratings: RatingStudy | None = None,
+    isodoses: DrawIsodoses = no_isodoses,
 ) -> Path:
     """Write ``report.html`` and the tables that it shows.
 
@@ -43,6 +45,8 @@ def report_evaluation(
         review_share: share of the cases to review, for the triage.
         readers: agreement of several readers; None without them.
         ratings: ratings of the predicted contours; None without them.
+        isodoses: isodoses of a case for its viewer, see :func:`gynbtnet.evaluation.dose.isodoses.isodoses_of_cases`;
+            default: none.
 
     Returns:
         The path of the page.
@@ -58,7 +62,7 @@ def report_evaluation(
             study.save(out)
     groups = {"scored": cohort}
     shown = {"prediction": evaluation}, {"prediction": predictions}, names
-    examples = example_cases(cohort, *shown)
+    examples = example_cases(cohort, *shown, isodoses)
     content = ReportContent(
         title=f"Evaluation: {cohort.name}",
         synthetic=cohort.synthetic,
@@ -70,7 +74,7 @@ def report_evaluation(
         readers=readers,
         ratings=ratings,
         examples=examples,
-        viewers=other_viewers(cohort, *shown, out, examples.case_ids),
+        viewers=other_viewers(cohort, *shown, out, examples.case_ids, isodoses),
         review_command=review_command(predictions, cohort),
         provenance=(("scores (SHA-256)", sha256_of(out / "scores.csv")),),
     )

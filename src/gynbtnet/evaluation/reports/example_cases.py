@@ -11,6 +11,7 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.reports.case_isodoses import DrawIsodoses, no_isodoses
 from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_cases
 from gynbtnet.evaluation.reports.case_viewers import CaseViewers, case_viewers
 from gynbtnet.evaluation.reports.compared_case import ComparedCase, read_compared_case
@@ -62,7 +63,11 @@ class ExampleCases:
 
 
 def example_cases(
-    cohort: Cohort, evaluations: Mapping[str, Evaluation], predictions: Mapping[str, Path], names: StructureNames
+    cohort: Cohort,
+    evaluations: Mapping[str, Evaluation],
+    predictions: Mapping[str, Path],
+    names: StructureNames,
+    isodoses: DrawIsodoses = no_isodoses,
 ) -> ExampleCases:
     """Select cases by their mean DSC over all models, read them, and draw their slices.
 
@@ -73,6 +78,7 @@ def example_cases(
         evaluations: scores by model.
         predictions: folder by model, ``<case id>/labels.nii.gz``; a model without a folder is not shown.
         names: names and colours of the structures.
+        isodoses: isodoses of a case for its viewer; default: none.
 
     Raises:
         BadInput: If a prediction is absent or damaged.
@@ -82,7 +88,7 @@ def example_cases(
     rank_of = {case_id: rank for rank, case_id in rank_cases(means)}
     by_structure = {name: rank_cases(mean_dsc(models, name)) for name in cohort.structures}
     case_ids = dict.fromkeys([*rank_of, *(case_id for ranked in by_structure.values() for _, case_id in ranked)])
-    drawer = CaseDrawer(evaluations, names)
+    drawer = CaseDrawer(evaluations, names, isodoses)
     last = next(reversed(rank_of), "")
     viewed: dict[str, ViewedCase] = {}
     rows: dict[tuple[str, str], PanelRow] = {}
@@ -121,6 +127,7 @@ def other_viewers(
     names: StructureNames,
     folder: Path,
     shown: Collection[str] = (),
+    isodoses: DrawIsodoses = no_isodoses,
 ) -> CaseViewers:
     """Return the viewers of all cases except those that the page shows already.
 
@@ -131,12 +138,13 @@ def other_viewers(
         names: names and colours of the structures.
         folder: folder of the report, see :func:`gynbtnet.evaluation.reports.case_viewers.case_viewers`.
         shown: ids of the cases to leave out.
+        isodoses: isodoses of a case for its viewer; default: none.
 
     Raises:
         BadInput: If a prediction is absent or damaged.
     """
     means = mean_dsc([evaluation.scores for evaluation in evaluations.values()])
-    drawer = CaseDrawer(evaluations, names)
+    drawer = CaseDrawer(evaluations, names, isodoses)
 
     def draw(case_id: str) -> ViewedCase:
         dsc = f", mean DSC {means[case_id]:.2f}" if case_id in means else ""
@@ -152,9 +160,13 @@ class CaseDrawer:
     Args:
         evaluations: scores by model.
         names: names and colours of the structures.
+        isodoses: isodoses of a case for its viewer; default: none.
     """
 
-    def __init__(self, evaluations: Mapping[str, Evaluation], names: StructureNames) -> None:
+    def __init__(
+        self, evaluations: Mapping[str, Evaluation], names: StructureNames, isodoses: DrawIsodoses = no_isodoses
+    ) -> None:
+        self._isodoses = isodoses
         structures = dict.fromkeys(
             score.structure for evaluation in evaluations.values() for score in evaluation.scores
         )
@@ -166,7 +178,9 @@ class CaseDrawer:
 
     def viewed_case(self, case: ComparedCase, title: str) -> ViewedCase:
         """Return a case for the viewer."""
-        return ViewedCase(title, self.caption(case), case.stacks(), case.models, self._styles)
+        dose = self._isodoses(case.case_id, case.image)
+        caption = f"{self.caption(case)} {dose.note}".strip()
+        return ViewedCase(title, caption, case.stacks(dose.masks), case.models, self._styles)
 
     def error_row(self, case: ComparedCase, title: str, stack: SliceStack, kind: str) -> PanelRow:
         """Return the scan, the reference and each model with its errors on one slice."""

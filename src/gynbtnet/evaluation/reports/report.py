@@ -37,7 +37,7 @@ from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.evaluation.reports.triage_section import triage_section
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
-from gynbtnet.pages.html_slices import DEFINITIONS, HATCH_LEGEND, panels, viewer
+from gynbtnet.pages.html_slices import DEFINITIONS, HATCH_LEGEND, isodose_legend, panels, viewer
 from gynbtnet.pages.page_frame import html_page
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -248,7 +248,13 @@ def _viewed_cases(
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
     for number, case in enumerate(examples.viewed):
         legend = "" if number else HATCH_LEGEND
-        parts = html.heading(case.title, 3), html.paragraph(case.caption), legend, viewer(case, f"case{number}")
+        parts = (
+            html.heading(case.title, 3),
+            html.paragraph(case.caption),
+            legend,
+            isodose_legend(case.isodoses),
+            viewer(case, f"case{number}"),
+        )
         is_printed = number > 0 or not several_models
         yield html.keep_together(*parts) if is_printed else html.screen_only(*parts)
     if viewers.inside or viewers.links:

@@ -8,6 +8,7 @@ const SOFTWARE = /swiftshader|llvmpipe|softpipe|software|basic render/i;
 const wanted = new URLSearchParams(location.search).get("drawing");
 const canvas = new CanvasImage();
 let niivue = null; // a promise
+let whenLost = null; // for the case that is drawn now
 
 function reasonForCanvas(isInstalled) {
   if (wanted === "canvas") return "the address of the page asks for it";
@@ -26,9 +27,10 @@ export async function drawScan({ scan, window, isInstalled, show }) {
   if (reason) return useCanvas(reason);
   useCanvas("NiiVue is loading");
   try {
+    whenLost = () => useCanvas("the browser has taken WebGL away from NiiVue");
     niivue ??= NiivueImage.start(() => {
       niivue = null;
-      useCanvas("the browser has taken WebGL away from NiiVue");
+      whenLost();
     });
     const image = await niivue;
     await image.load(scan, window);
