@@ -19,8 +19,7 @@ from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.curves.run_record import write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup
 from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patients
-from gynbtnet.recipes import CurvesRecipe, load_curves
-from gynbtnet.recipes.loading import save_recipe
+from gynbtnet.recipes import CurvesRecipe, load_curves, save_recipe
 from gynbtnet.runtime import BadInput, write_json
 
 STRUCTURES = ("bladder", "rectum")

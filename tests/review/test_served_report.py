@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gynbtnet.evaluation.reports.review_paragraph import review_command, review_paragraph
+from gynbtnet.evaluation import review_command, review_paragraph
 from gynbtnet.pages import html_page
 from gynbtnet.review.web.served_report import find_report
 from gynbtnet.runtime import BadInput

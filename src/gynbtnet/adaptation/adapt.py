@@ -33,6 +33,9 @@ def adapt_model(
         settings: time, steps, levels and seed; None: the defaults.
         prediction: settings of the predictions that are compared; None: the defaults.
 
+    Returns:
+        The adapted model, with a record of what was done.
+
     Raises:
         BadInput: If the network is not GynBTNet, or a fraction has no reviewed structure of the model.
     """

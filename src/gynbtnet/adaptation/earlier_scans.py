@@ -49,6 +49,9 @@ def read_earlier_fractions(
         series: scan to predict.
         structures: structures of the model.
 
+    Returns:
+        The fractions, the earliest first.
+
     Raises:
         BadInput: If a folder is neither, is of another patient or not earlier than the scan, or nobody accepted a
             contour in it. Also if PatientID or date is absent, so that this can't be checked.

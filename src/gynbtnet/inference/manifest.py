@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.prediction import Prediction
+from gynbtnet.inference.quality.body_hu import BodyHU
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
-from gynbtnet.inference.scans.body_hu import BodyHU
 from gynbtnet.runtime.plain_data import load_json
 from gynbtnet.training.renamed_settings import with_current_names
 from gynbtnet.training.training_data import TrainingData

@@ -33,8 +33,8 @@ from gynbtnet.inference.prediction_files import (
     write_prediction_files,
 )
 from gynbtnet.inference.prediction_request import PredictionRequest, check_separate
+from gynbtnet.inference.quality.body_hu import body_hu
 from gynbtnet.inference.review import review_segmentation, rules_sha256
-from gynbtnet.inference.scans.body_hu import body_hu
 from gynbtnet.inference.scans.scan_input import ScanInput, read_scan
 from gynbtnet.pages.patient_page import PAGE as PATIENT_PAGE
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable

@@ -84,6 +84,9 @@ def chart_models(
         reviews: reviews sorted by time.
         settings: period, smoothing, false-alarm rate and size of the baseline.
         baseline: first and last day of the baseline; None: the first reviews of each chart.
+
+    Returns:
+        One item per model, in the order of their first reviews.
     """
     by_model: dict[str, list[ReviewedPrediction]] = {}
     for one in reviews:

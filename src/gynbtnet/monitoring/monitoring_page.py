@@ -59,7 +59,14 @@ class Alarm:
 
 
 def find_alarms(models: Sequence[ModelCharts]) -> tuple[Alarm, ...]:
-    """Return the charts with points beyond their limits, the latest first."""
+    """Return the charts with points beyond their limits.
+
+    Args:
+        models: charts of each model.
+
+    Returns:
+        One alarm per chart, the latest first.
+    """
     alarms = []
     for model in models:
         for chart in model.charts:

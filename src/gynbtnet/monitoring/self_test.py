@@ -107,6 +107,10 @@ def run_self_test(model: Segmenter, settings: PredictionSettings | None = None) 
 def record_self_test(test: SelfTest, folder: Path) -> None:
     """Write a self-test to a new folder, as the one that later ones are compared with.
 
+    Args:
+        test: the self-test.
+        folder: folder to make.
+
     Raises:
         BadInput: If the folder exists.
     """
@@ -124,6 +128,12 @@ def record_self_test(test: SelfTest, folder: Path) -> None:
 def read_self_test(folder: Path) -> SelfTest:
     """Read a self-test that :func:`record_self_test` wrote.
 
+    Args:
+        folder: folder of the record.
+
+    Returns:
+        The self-test.
+
     Raises:
         BadInput: If it is absent or damaged.
     """
@@ -139,6 +149,10 @@ def read_self_test(folder: Path) -> SelfTest:
 
 def compare_self_tests(before: SelfTest, now: SelfTest) -> SelfTestDifference:
     """Compare a self-test with an earlier one.
+
+    Args:
+        before: the earlier self-test.
+        now: the present one.
 
     Returns:
         The differing voxels of each structure, and what else has changed.

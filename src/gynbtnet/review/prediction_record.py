@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from gynbtnet.inference.manifest import MANIFEST, InputRecord, ModelRecord, ScanRecord
+from gynbtnet.inference.quality.body_hu import BodyHU
 from gynbtnet.inference.quality.failure_flags import Flag
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
-from gynbtnet.inference.scans.body_hu import BodyHU
 from gynbtnet.runtime.json_files import read_json
 
 

@@ -15,7 +15,7 @@ from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.reports.compared_case import read_compared_case
 from gynbtnet.evaluation.reports.example_cases import CaseDrawer
 from gynbtnet.imaging import Geometry, StructureNames, Volume, write_volume
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime import BadInput
 
 WITH_DOSE, WITHOUT = "p1_f1", "p3_f1"
 LEVELS = ["2 Gy", "3.5 Gy", "5 Gy"]

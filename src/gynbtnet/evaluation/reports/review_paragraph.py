@@ -34,14 +34,29 @@ class ReportedFolders:
 
 
 def review_command(predictions: Path, cohort: Cohort) -> str:
-    """Return the command that shows predictions next to the reference; empty if none has a ``prediction.json``."""
+    """Return the command that shows predictions next to the reference.
+
+    Args:
+        predictions: folder of the predictions.
+        cohort: cohort with the reference contours.
+
+    Returns:
+        The command; empty if no prediction has a ``prediction.json``.
+    """
     if not any((predictions / case.id / MANIFEST).is_file() for case in cohort.cases):
         return ""
     return shlex.join([*_COMMAND, str(predictions), _OPTION, str(cohort.folder)])
 
 
 def review_paragraph(command: str) -> str:
-    """Return the paragraph of the file."""
+    """Write the paragraph of a report that names the command.
+
+    Args:
+        command: see :func:`review_command`.
+
+    Returns:
+        The paragraph as HTML.
+    """
     return html.paragraph(_SENTENCE + command, "note")
 
 

@@ -78,6 +78,9 @@ def make_card(
         weights: weights that are exported.
         library: name of the library that runs the model, for the hub.
 
+    Returns:
+        The card, with the items that are still open.
+
     Raises:
         BadInput: If the folder contains no model, a file is damaged, or the inputs don't belong to the model.
     """
