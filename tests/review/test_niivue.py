@@ -72,6 +72,7 @@ def at_voxels(picture: np.ndarray, plane: dict[str, Any]) -> tuple[np.ndarray, t
 
 
 @needs_niivue
+@pytest.mark.slow
 def test_niivue_draws_the_pixels_of_the_canvas(
     make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path
 ) -> None:
