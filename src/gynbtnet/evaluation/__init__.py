@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gynbtnet.evaluation.reports.case_selection import best_median_worst
     from gynbtnet.evaluation.reports.compared_case import read_compared_case
     from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
-    from gynbtnet.evaluation.reports.review_paragraph import review_command, review_paragraph
+    from gynbtnet.evaluation.reports.sections.review_paragraph import review_command, review_paragraph
     from gynbtnet.evaluation.statistics.adjustment import benjamini_hochberg, holm
     from gynbtnet.evaluation.statistics.agreement import limits_of_agreement
     from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, tukey_hsd
@@ -150,7 +150,7 @@ __getattr__, __dir__ = lazy_names(
         "reports.case_selection": ["best_median_worst"],
         "reports.compared_case": ["read_compared_case"],
         "reports.evaluation_report": ["report_evaluation"],
-        "reports.review_paragraph": ["review_command", "review_paragraph"],
+        "reports.sections.review_paragraph": ["review_command", "review_paragraph"],
         "statistics.adjustment": ["benjamini_hochberg", "holm"],
         "statistics.agreement": ["limits_of_agreement"],
         "statistics.analysis_of_variance": ["one_way_anova", "tukey_hsd"],

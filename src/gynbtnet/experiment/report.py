@@ -14,7 +14,7 @@ from gynbtnet.evaluation.reports.case_overlay import CaseOverlay, prediction_ove
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
-from gynbtnet.evaluation.reports.review_paragraph import review_command
+from gynbtnet.evaluation.reports.sections.review_paragraph import review_command
 from gynbtnet.evaluation.reports.stage_report import stage_report
 from gynbtnet.experiment.folders import STAGES, Experiment, StageName
 from gynbtnet.experiment.reporting_checklist import write_checklist

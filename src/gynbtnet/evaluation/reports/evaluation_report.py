@@ -12,7 +12,7 @@ from gynbtnet.evaluation.reports.case_isodoses import DrawIsodoses, no_isodoses
 from gynbtnet.evaluation.reports.example_cases import example_cases, other_viewers
 from gynbtnet.evaluation.reports.model_results import model_results
 from gynbtnet.evaluation.reports.report import ReportContent, write_report
-from gynbtnet.evaluation.reports.review_paragraph import review_command
+from gynbtnet.evaluation.reports.sections.review_paragraph import review_command
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.runtime.json_files import sha256_of
 

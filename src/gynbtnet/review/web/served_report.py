@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Route
 
-from gynbtnet.evaluation.reports.review_paragraph import read_review_command, with_review_links
+from gynbtnet.evaluation.reports.sections.review_paragraph import read_review_command, with_review_links
 from gynbtnet.pages.html_elements import Link
 from gynbtnet.review.worklist import WorklistItem
 from gynbtnet.runtime.errors import BadInput

@@ -1,8 +1,10 @@
-"""Section of the report page on triage: which cases to review first."""
+"""Section of a report on triage: which cases to review first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gynbtnet.evaluation.calibration.triage import Triage, triage_cells, triage_sentence
+from gynbtnet.evaluation.reports.model_results import ModelResults
+from gynbtnet.evaluation.reports.sections.model_tables import csv_name
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
 
@@ -12,14 +14,22 @@ RANKED = (
 )
 
 
-def triage_section(result: Triage, names: StructureNames, download: str) -> Iterator[str]:
-    """Yield sentence, table of shares and ranks as HTML.
+def triage_section(results: Sequence[ModelResults], names: StructureNames) -> Iterator[str]:
+    """Yield sentence, table of shares and ranks of each model that is calibrated.
 
     Args:
-        result: the ranks.
+        results: results of each model.
         names: names of the structures.
-        download: name of the CSV file that the page offers.
     """
+    for model in results:
+        if model.triage is None:
+            continue
+        if model.name:
+            yield html.heading(model.name, 3)
+        yield from _ranks(model.triage, names, csv_name("triage", model))
+
+
+def _ranks(result: Triage, names: StructureNames, download: str) -> Iterator[str]:
     yield html.paragraph(triage_sentence(result))
     yield html.table(*triage_cells(result), numbers=slice(1, None))
     yield html.paragraph(RANKED, "note")

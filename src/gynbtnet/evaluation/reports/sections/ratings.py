@@ -1,4 +1,4 @@
-"""Section of the report page on ratings of the predicted contours."""
+"""Section of a report on ratings of the predicted contours."""
 
 import math
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Section of the report page on several readers: the model among them."""
+"""Section of a report on several readers: the model among them."""
 
 import math
 from collections.abc import Iterator, Mapping

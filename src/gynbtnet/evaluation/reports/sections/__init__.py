@@ -1,0 +1,1 @@
+"""Sections of a report page on contours, one per module, as HTML."""

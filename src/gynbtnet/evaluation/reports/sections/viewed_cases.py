@@ -1,0 +1,52 @@
+"""Section of a report with cases in viewers, reference next to prediction."""
+
+from collections.abc import Iterator
+
+from gynbtnet.evaluation.reports.case_selection import RANKING_RULE
+from gynbtnet.evaluation.reports.case_viewers import CaseViewers, viewer_list
+from gynbtnet.evaluation.reports.example_cases import ExampleCases
+from gynbtnet.evaluation.reports.sections.review_paragraph import review_paragraph
+from gynbtnet.pages import html_elements as html
+from gynbtnet.pages.html_slices import HATCH_LEGEND, isodose_legend, viewer
+
+
+def viewed_cases_section(
+    examples: ExampleCases, viewers: CaseViewers, review_command: str, *, several_models: bool
+) -> Iterator[str]:
+    """Yield the viewers of the best, the median and the worst case, then those of all others.
+
+    Args:
+        examples: cases that were selected.
+        viewers: all other cases.
+        review_command: command that opens the review page; empty if there is none.
+        several_models: whether the page compares models.
+    """
+    yield html.paragraph(
+        f"Best, median and worst case by {ranking_rule(several_models=several_models)}. Move through the slices with "
+        "the sliders, the arrow keys or the mouse wheel. A click into a plane moves the other two to the same point. "
+        "Slices are at least 1 mm (axial) or 3 mm apart and are compressed for this page. At first, the window has "
+        "level 40 HU and width 400 HU; z, y and x are patient coordinates (LPS).",
+        "note",
+    )
+    if review_command:
+        yield review_paragraph(review_command)
+    yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
+    for number, case in enumerate(examples.viewed):
+        legend = "" if number else HATCH_LEGEND
+        parts = (
+            html.heading(case.title, 3),
+            html.paragraph(case.caption),
+            legend,
+            isodose_legend(case.isodoses),
+            viewer(case, f"case{number}"),
+        )
+        is_printed = number > 0 or not several_models
+        yield html.keep_together(*parts) if is_printed else html.screen_only(*parts)
+    if viewers.inside or viewers.links:
+        others = len(viewers.inside) + len(viewers.links)
+        yield html.details(f"All other cases ({others})", viewer_list(viewers))
+
+
+def ranking_rule(*, several_models: bool) -> str:
+    """Return the rule by which the cases were selected, in words."""
+    return RANKING_RULE.format(models=" and models" if several_models else "")
