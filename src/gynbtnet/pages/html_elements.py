@@ -220,9 +220,19 @@ def links(entries: Iterable[tuple[str, str]]) -> str:
     return f'<ul class="links screen">{items}</ul>'
 
 
-def details(summary: str, content: str) -> str:
-    """Return content (HTML) that opens on a click; it is printed only if it is open."""
-    return f"<details><summary>{escape(summary)}</summary>{content}</details>"
+def details(summary: str, content: str, *, on_paper: bool = False) -> str:
+    """Return content that opens on a click.
+
+    Args:
+        summary: text to click on.
+        content: the content as HTML.
+        on_paper: print the content also if it is closed; otherwise it is printed only if it is open.
+
+    Returns:
+        The HTML.
+    """
+    kind = ' class="paper"' if on_paper else ""
+    return f"<details{kind}><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def screen_only(*parts: str) -> str:

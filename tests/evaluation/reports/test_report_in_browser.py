@@ -124,14 +124,14 @@ def test_a_table_sorts_by_number_and_back_and_the_mean_stays_last(desktop):
 
 
 def state(chromium) -> tuple[str, str, str]:
-    """Return position, picture and outline of the true bladder in the axial plane of the first case."""
-    plane = "document.querySelector('#case0 .plane')"
+    """Return position, picture and outline of the true bladder in the axial plane of the open case."""
+    plane = "document.querySelector('#case1 .plane')"
     return tuple(
         chromium.run(f"{plane}.{part}")
         for part in (
             "querySelector('output').innerText",
             "querySelector('image').getAttribute('href')",
-            "querySelector('#case0-axial-0-0').getAttribute('d')",
+            "querySelector('#case1-axial-0-0').getAttribute('d')",
         )
     )
 
@@ -140,7 +140,7 @@ def test_the_viewer_scrolls_by_keys_and_wheel(desktop):
     start = state(desktop)
     assert start[0] == "axial 6 of 12, z = 30 mm"
     assert start[2].startswith("M")
-    desktop.run("document.querySelector('#case0 input[type=range]').focus()")
+    desktop.run("document.querySelector('#case1 input[type=range]').focus()")
     desktop.press("ArrowRight")
     up = state(desktop)
     assert up[0] == "axial 7 of 12, z = 34 mm"
@@ -148,21 +148,21 @@ def test_the_viewer_scrolls_by_keys_and_wheel(desktop):
     desktop.press("End")
     assert (state(desktop)[0], state(desktop)[2]) == ("axial 12 of 12, z = 54 mm", "")  # the bladder ends below
     desktop.press("Home")
-    desktop.run("document.querySelector('#case0 svg').scrollIntoView({block: 'center'})")
+    desktop.run("document.querySelector('#case1 svg').scrollIntoView({block: 'center'})")
     before = desktop.run("window.scrollY")
-    desktop.wheel("#case0 svg", -50)
+    desktop.wheel("#case1 svg", -50)
     assert state(desktop)[0] == "axial 2 of 12, z = 14 mm"
     assert desktop.run("window.scrollY") == before
-    value_text = "document.querySelector('#case0 input[type=range]').getAttribute('aria-valuetext')"
+    value_text = "document.querySelector('#case1 input[type=range]').getAttribute('aria-valuetext')"
     assert desktop.run(value_text) == "axial 2 of 12, z = 14 mm"
 
 
 def test_a_click_moves_the_other_planes(desktop):
     """A click at a quarter of the axial picture of 72 by 60 mm: 18 mm and 15 mm from its corner."""
-    labels = "[...document.querySelectorAll('#case0 output')].map(output => output.innerText)"
+    labels = "[...document.querySelectorAll('#case1 output')].map(output => output.innerText)"
     before = desktop.run(labels)
-    desktop.run("document.querySelector('#case0 svg').scrollIntoView({block: 'center'})")
-    box = "document.querySelector('#case0 svg').getBoundingClientRect()"
+    desktop.run("document.querySelector('#case1 svg').scrollIntoView({block: 'center'})")
+    box = "document.querySelector('#case1 svg').getBoundingClientRect()"
     x, y = desktop.run(f"(b => [b.x + b.width / 4, b.y + b.height / 4])({box})")
     for kind in ("mousePressed", "mouseReleased"):
         desktop.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
@@ -170,30 +170,40 @@ def test_a_click_moves_the_other_planes(desktop):
     assert after[0] == before[0]
     assert after[1].startswith("coronal 5 of 20")  # 5 slices of 3 mm, each 1.5 mm from its centre
     assert after[2].startswith("sagittal 6 of 24")
-    lines = "[...document.querySelectorAll('#case0 .plane:first-child .cross path')].map(p => p.getAttribute('d'))"
+    lines = "[...document.querySelectorAll('#case1 .plane:first-child .cross path')].map(p => p.getAttribute('d'))"
     assert desktop.run(lines) == [f"M{4 * 16.5:g} 0V240", f"M0 {4 * 13.5:g}H288"]
 
 
 def test_a_window_changes_all_planes(desktop):
-    filters = "[...new Set([...document.querySelectorAll('#case0 image')].map(i => i.getAttribute('filter')))]"
+    filters = "[...new Set([...document.querySelectorAll('#case1 image')].map(i => i.getAttribute('filter')))]"
     assert desktop.run(filters) == ["url(#window-pelvis)"]
-    desktop.run("document.querySelector('#case0 input[value=bone]').click()")
+    desktop.run("document.querySelector('#case1 input[value=bone]').click()")
     assert desktop.run(filters) == ["url(#window-bone)"]
 
 
 def test_other_cases_open_by_a_click(desktop):
-    opened = "document.querySelectorAll('#reference-and-prediction details .viewer').length"
-    assert desktop.run(opened) == 1
-    assert desktop.run("document.querySelector('#reference-and-prediction summary').innerText") == "All other cases (1)"
+    section = "#reference-and-prediction"
+    assert desktop.run(f"document.querySelectorAll('{section} > .kept > .viewer').length") == 1
+    assert desktop.run(f"document.querySelector('{section} h3').innerText") == "Median case, mean DSC 0.62: p2_f1"
+    summaries = f"[...document.querySelectorAll('{section} > details > summary')].map(one => one.innerText)"
+    assert desktop.run(summaries) == [
+        "Best case, mean DSC 1.00: p1_f1",
+        "Worst case, mean DSC 0.44: p3_f1",
+        "All other cases (1)",
+    ]
+    viewers = f"[...document.querySelectorAll('{section} .viewer')].filter(one => one.checkVisibility()).length"
+    assert desktop.run(viewers) == 1
+    desktop.run(f"document.querySelector('{section} summary').click()")
+    assert desktop.run(viewers) == 2
 
 
 def test_structures_models_and_errors_are_switched(desktop):
     def seen(what: str) -> int:
-        every = f"[...document.querySelectorAll('#case0 .plane:first-child svg {what}')]"
+        every = f"[...document.querySelectorAll('#case1 .plane:first-child svg {what}')]"
         return desktop.run(f"{every}.filter(one => one.getClientRects().length).length")
 
     def switch(kind: str, number: int) -> None:
-        desktop.run(f"document.querySelector('#case0 input[data-{kind}=\"{number}\"]').click()")
+        desktop.run(f"document.querySelector('#case1 input[data-{kind}=\"{number}\"]').click()")
 
     lines = "[data-line] use"
     assert (seen(lines), seen("[data-errors] use")) == (4, 0)
@@ -205,7 +215,8 @@ def test_structures_models_and_errors_are_switched(desktop):
 
 
 def test_over_and_under_segmentation_are_seen_in_two_colours(desktop, tmp_path):
-    """Check the last case: all contours moved by 9 mm to the patient's left, which is right in the picture."""
+    """Check the worst case: all contours moved by 9 mm to the patient's left, which is right in the picture."""
+    desktop.run("for (const one of document.querySelectorAll('#typical-and-worst-slices details')) one.open = true")
     desktop.run("document.querySelector('#typical-and-worst-slices').scrollIntoView()")
     panel = "[...document.querySelectorAll('#typical-and-worst-slices .panels')][2].lastElementChild.firstElementChild"
     box = desktop.run(f"(b => [b.x, b.y, b.width, b.height])({panel}.getBoundingClientRect())")
@@ -242,7 +253,7 @@ def test_a_phone_needs_no_sideways_scrolling(chromium, page, width):
 
 
 def test_it_prints(desktop):
-    desktop.run("document.querySelector('#case0 input[type=range]').focus()")
+    desktop.run("document.querySelector('#case1 input[type=range]').focus()")
     desktop.press("End")
     printed = desktop.pdf()
     assert printed.startswith(b"%PDF")
@@ -262,7 +273,7 @@ def test_the_middle_slices_are_there_without_scripts(chromium, page):
     try:
         chromium.open(page)
         shot = chromium.call("DOM.getDocument", depth=1)["root"]["nodeId"]
-        pictures = chromium.call("DOM.querySelectorAll", nodeId=shot, selector="#case0 svg image")["nodeIds"]
+        pictures = chromium.call("DOM.querySelectorAll", nodeId=shot, selector="#case1 svg image")["nodeIds"]
         assert len(pictures) == 3
         controls = chromium.call("DOM.querySelectorAll", nodeId=shot, selector=".js")["nodeIds"]
         assert controls == []

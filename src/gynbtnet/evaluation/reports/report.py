@@ -35,8 +35,10 @@ from gynbtnet.pages.page_frame import html_page
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
 
-ON_PAPER = "Without the tables that open on a click, the viewers of other cases, and the groups of cases."
-SEVERAL_ON_PAPER = "Without tests, fractions, flags, groups of cases, and the tables and viewers that open on a click."
+ON_PAPER = "Without the tables of all metrics and cases, the viewers of other cases, and the groups of cases."
+SEVERAL_ON_PAPER = (
+    "Without tests, fractions, flags, groups of cases, cases to review first, long tables, and viewers of other cases."
+)
 """Sentences on prints alone, for one model and for several."""
 
 
@@ -56,7 +58,7 @@ class ReportContent:
         results: results of each model on the test cases.
         readers: agreement of several readers with each other and the model.
         ratings: ratings of the predicted contours.
-        tables: tables of the statistics, each with its heading; all of them are open.
+        tables: tables of the statistics, each with its heading.
         figures: plots of the statistics.
         warnings: limits of the statistics, one sentence each.
         examples: reference and predictions of selected cases.

@@ -9,6 +9,7 @@ from gynbtnet.evaluation.reports.sections.model_tables import (
     csv_name,
     format_value,
     full_table,
+    part_of_model,
     with_display_names,
 )
 from gynbtnet.imaging.structure_names import StructureNames
@@ -32,25 +33,27 @@ def fractions_section(results: Sequence[ModelResults], names: StructureNames) ->
         "note",
     )
     for model in results:
-        if model.name:
-            yield html.heading(model.name, 3)
-        yield _by_structure(model, names)
-        rows = [
-            [
-                format_value(value, 3 if name.startswith("dsc") else 2)
-                for name, value in zip(COLUMN_TITLES, row, strict=True)
-            ]
-            for row in model.fraction_consistency.to_numpy().tolist()
+        yield part_of_model(model, _parts(model, names))
+
+
+def _parts(model: ModelResults, names: StructureNames) -> Iterator[str]:
+    yield _by_structure(model, names)
+    rows = [
+        [
+            format_value(value, 3 if name.startswith("dsc") else 2)
+            for name, value in zip(COLUMN_TITLES, row, strict=True)
         ]
-        yield full_table(
-            "Every patient and structure",
-            list(COLUMN_TITLES.values()),
-            rows,
-            names,
-            structure=1,
-            numbers=slice(2, None),
-            file=csv_name("consistency", model),
-        )
+        for row in model.fraction_consistency.to_numpy().tolist()
+    ]
+    yield full_table(
+        "Every patient and structure",
+        list(COLUMN_TITLES.values()),
+        rows,
+        names,
+        structure=1,
+        numbers=slice(2, None),
+        file=csv_name("consistency", model),
+    )
 
 
 def _by_structure(model: ModelResults, names: StructureNames) -> str:

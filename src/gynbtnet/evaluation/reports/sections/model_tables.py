@@ -1,4 +1,4 @@
-"""Tables of a model in the sections of a report: people read display names, the CSV files have identifiers."""
+"""Tables of a model, and its parts of a section: people read display names, the CSV files have identifiers."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -35,6 +35,20 @@ def full_table(
     shown = with_display_names(rows, structure, names)
     table = html.table(heads, shown, numbers=numbers, download=file, data=rows)
     return html.details(f"{title} ({counted(len(rows), 'row')})", table)
+
+
+def part_of_model(model: ModelResults, parts: Iterable[str], finding: str = "") -> str:
+    """Return a part of a section that is about one model; it opens on a click if the page has several models.
+
+    Args:
+        model: the model.
+        parts: the part as HTML.
+        finding: the result in a few words, shown next to the name of the model.
+    """
+    content = "".join(parts)
+    if not model.name:
+        return content
+    return html.details(f"{model.name}: {finding}" if finding else model.name, content)
 
 
 def with_display_names(rows: Iterable[Sequence[str]], column: int, names: StructureNames) -> list[list[str]]:

@@ -9,7 +9,7 @@ from gynbtnet.pages.html_slices import HATCH_LEGEND, panels
 
 
 def slices_section(examples: ExampleCases, *, several_models: bool) -> Iterator[str]:
-    """Yield the slices of the selected cases, then those of each structure.
+    """Yield the slices of the selected cases, of which the median is open, then those of each structure.
 
     Args:
         examples: cases that were selected.
@@ -25,12 +25,9 @@ def slices_section(examples: ExampleCases, *, several_models: bool) -> Iterator[
     )
     yield HATCH_LEGEND
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
+    opened = len(examples.viewed) // 2
     cases = (
-        html.keep_together(
-            html.heading(row.title, 3),
-            html.paragraph(row.caption) if row.caption else "",
-            panels(row.panels, f"slices{number}"),
-        )
+        _case_row(row, f"slices{number}", is_open=number == opened, on_paper=number > 0 or not several_models)
         for number, row in enumerate(examples.cases)
     )
     yield html.many_panels(cases) if several_models else html.pairwise(cases)
@@ -44,14 +41,27 @@ def slices_section(examples: ExampleCases, *, several_models: bool) -> Iterator[
     )
     models = len(examples.viewed[0].models)
     structures = (
-        _structure_row(row, 2 * models if several_models else len(row.panels), f"structure{number}")
+        _structure_row(row, _panels_per_line(models) if several_models else len(row.panels), f"structure{number}")
         for number, row in enumerate(examples.structures)
     )
     yield html.many_panels(structures) if several_models else html.pairwise(structures)
 
 
+def _panels_per_line(models: int) -> int:
+    """Return the panels of a line: those of both slices of a structure if eight are enough, otherwise of one."""
+    return 2 * models if models <= 4 else models
+
+
+def _case_row(row: PanelRow, key: str, *, is_open: bool, on_paper: bool) -> str:
+    """Return the panels of a case; they open on a click unless they are open."""
+    content = (html.paragraph(row.caption) if row.caption else "") + panels(row.panels, key)
+    if is_open:
+        return html.keep_together(html.heading(row.title, 3), content)
+    return html.details(row.title, content, on_paper=on_paper)
+
+
 def _structure_row(row: PanelRow, width: int, key: str) -> str:
-    """Return the panels of a structure, ``width`` of them per line."""
+    """Return the panels of a structure, ``width`` of them per line, which open on a click."""
     lines = [row.panels[start : start + width] for start in range(0, len(row.panels), width)]
     rendered = (panels(line, f"{key}-{number}") for number, line in enumerate(lines))
-    return html.keep_together(html.heading(row.title, 4), *rendered)
+    return html.details(row.title, "".join(rendered), on_paper=True)

@@ -12,7 +12,7 @@ from gynbtnet.pages import html_elements as html
 
 
 def subgroups_section(results: Sequence[ModelResults], names: StructureNames) -> Iterator[str]:
-    """Yield the DSC of each group, then all metrics of all groups.
+    """Yield the DSC of each group, then all metrics of all groups; the tables open on a click.
 
     Args:
         results: results of each model.
@@ -26,7 +26,7 @@ def subgroups_section(results: Sequence[ModelResults], names: StructureNames) ->
     )
     for by, grouped in results[0].subgroups.groupby("by", sort=False):
         if grouped["group"].nunique() > 1:
-            yield html.screen_only(html.heading(f"By {by}", 3), _dsc_table(results, str(by), names))
+            yield html.details(f"By {by}", _dsc_table(results, str(by), names))
         else:
             yield html.paragraph(f"By {by}: all cases are in one group, {grouped['group'].iloc[0]}.", "note")
     for model in results:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from gynbtnet.evaluation.calibration.triage import Triage, triage_cells, triage_sentence
 from gynbtnet.evaluation.reports.model_results import ModelResults
-from gynbtnet.evaluation.reports.sections.model_tables import csv_name
+from gynbtnet.evaluation.reports.sections.model_tables import csv_name, part_of_model
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
 
@@ -22,11 +22,8 @@ def triage_section(results: Sequence[ModelResults], names: StructureNames) -> It
         names: names of the structures.
     """
     for model in results:
-        if model.triage is None:
-            continue
-        if model.name:
-            yield html.heading(model.name, 3)
-        yield from _ranks(model.triage, names, csv_name("triage", model))
+        if model.triage is not None:
+            yield part_of_model(model, _ranks(model.triage, names, csv_name("triage", model)))
 
 
 def _ranks(result: Triage, names: StructureNames, download: str) -> Iterator[str]:

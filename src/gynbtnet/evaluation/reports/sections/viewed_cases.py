@@ -13,7 +13,7 @@ from gynbtnet.pages.html_slices import HATCH_LEGEND, isodose_legend, viewer
 def viewed_cases_section(
     examples: ExampleCases, viewers: CaseViewers, review_command: str, *, several_models: bool
 ) -> Iterator[str]:
-    """Yield the viewers of the best, the median and the worst case, then those of all others.
+    """Yield the viewers of the best, the median and the worst case, of which the median is open, then all others.
 
     Args:
         examples: cases that were selected.
@@ -31,17 +31,14 @@ def viewed_cases_section(
     if review_command:
         yield review_paragraph(review_command)
     yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
+    yield HATCH_LEGEND
     for number, case in enumerate(examples.viewed):
-        legend = "" if number else HATCH_LEGEND
-        parts = (
-            html.heading(case.title, 3),
-            html.paragraph(case.caption),
-            legend,
-            isodose_legend(case.isodoses),
-            viewer(case, f"case{number}"),
-        )
-        is_printed = number > 0 or not several_models
-        yield html.keep_together(*parts) if is_printed else html.screen_only(*parts)
+        content = html.paragraph(case.caption) + isodose_legend(case.isodoses) + viewer(case, f"case{number}")
+        if number == len(examples.viewed) // 2:
+            yield html.keep_together(html.heading(case.title, 3), content)
+        else:
+            is_printed = number > 0 or not several_models
+            yield html.details(case.title, content, on_paper=is_printed)
     if viewers.inside or viewers.links:
         others = len(viewers.inside) + len(viewers.links)
         yield html.details(f"All other cases ({others})", viewer_list(viewers))
