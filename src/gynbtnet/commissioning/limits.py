@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime.settings_file import load_settings
 
 MetricName = Literal["surface_dsc", "dsc", "hd95_mm", "added_path_length", "delta_d90_gy", "delta_d2cc_gy"]
 Side = Literal["at least", "at most", "within"]
@@ -93,17 +93,13 @@ class Limits(Settings):
         path = Path(path)
         if not path.is_file():
             raise BadInput(f"There is no file {path}; write one with `gynbtnet commission MODEL --init {path}`.")
-        try:
-            return cls.model_validate(load_yaml(path))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            location = ".".join(map(str, first["loc"])) or "the whole file"
-            raise BadInput(
-                f"The limits {path} cannot be used ({location}: {first['msg']}); correct them, or write them again "
-                "with --init."
-            ) from error
-        except (OSError, UnicodeDecodeError, PlainDataError) as error:
-            raise BadInput(f"The limits {path} cannot be read as YAML ({error}); correct the file.") from error
+        return load_settings(
+            cls,
+            path,
+            name="The limits",
+            if_wrong="correct them, or write them again with --init",
+            if_unreadable="correct the file",
+        )
 
     @property
     def numbers(self) -> dict[str, float]:
