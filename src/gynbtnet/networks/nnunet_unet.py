@@ -1,5 +1,6 @@
 """nnU-Net's own U-Nets: plain and residual, for two and three axes, with the parameter names of its checkpoints."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -51,39 +52,6 @@ class ConvolutionBlock(nn.Module):
         return result
 
 
-class ConvolutionStack(nn.Module):
-    """Several blocks of convolutions, of which the first has the stride.
-
-    Args:
-        architecture: axes, norm and activation.
-        depth: number of blocks.
-        in_channels: channels of the input.
-        channels: channels of the output.
-        kernel: kernel along each axis.
-        stride: stride of the first block along each axis.
-    """
-
-    def __init__(
-        self,
-        architecture: UNetArchitecture,
-        depth: int,
-        in_channels: int,
-        channels: int,
-        kernel: Sequence[int],
-        stride: Sequence[int],
-    ) -> None:
-        super().__init__()
-        one = (1,) * architecture.axes
-        first = ConvolutionBlock(architecture, in_channels, channels, kernel, stride)
-        others = (ConvolutionBlock(architecture, channels, channels, kernel, one) for _ in range(depth - 1))
-        self.convs = nn.Sequential(first, *others)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute (B, channels, …) from (B, in_channels, …)."""
-        result: Tensor = self.convs(x)
-        return result
-
-
 class NnunetResidualBlock(nn.Module):
     """Residual block of type D (He et al. 2019, arXiv:1812.01187): the shortcut is averaged, then projected.
 
@@ -124,28 +92,21 @@ class NnunetResidualBlock(nn.Module):
         return result
 
 
-class ResidualStack(nn.Module):
-    """Several residual blocks, of which the first has the stride; arguments as of :class:`ConvolutionStack`."""
-
-    def __init__(
-        self,
-        architecture: UNetArchitecture,
-        depth: int,
-        in_channels: int,
-        channels: int,
-        kernel: Sequence[int],
-        stride: Sequence[int],
-    ) -> None:
-        super().__init__()
-        one = (1,) * architecture.axes
-        first = NnunetResidualBlock(architecture, in_channels, channels, kernel, stride)
-        others = (NnunetResidualBlock(architecture, channels, channels, kernel, one) for _ in range(depth - 1))
-        self.blocks = nn.Sequential(first, *others)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute (B, channels, …) from (B, in_channels, …)."""
-        result: Tensor = self.blocks(x)
-        return result
+def _stack(
+    block: type[ConvolutionBlock | NnunetResidualBlock],
+    architecture: UNetArchitecture,
+    depth: int,
+    in_channels: int,
+    channels: int,
+    kernel: Sequence[int],
+    stride: Sequence[int],
+) -> nn.Sequential:
+    """Return ``depth`` blocks, of which the first has the stride, under the name that nnU-Net's checkpoints have."""
+    name = "convs" if block is ConvolutionBlock else "blocks"
+    one = (1,) * architecture.axes
+    first = block(architecture, in_channels, channels, kernel, stride)
+    others = (block(architecture, channels, channels, kernel, one) for _ in range(depth - 1))
+    return nn.Sequential(OrderedDict({name: nn.Sequential(first, *others)}))
 
 
 class NnunetEncoder(nn.Module):
@@ -163,17 +124,16 @@ class NnunetEncoder(nn.Module):
         if residual:
             stem = architecture.stem or architecture.features[0]
             one = (1,) * architecture.axes
-            self.stem = ConvolutionStack(architecture, 1, in_channels, stem, architecture.kernels[0], one)
+            self.stem = _stack(ConvolutionBlock, architecture, 1, in_channels, stem, architecture.kernels[0], one)
             in_channels = stem
         stages: list[nn.Module] = []
         channels = pairwise((in_channels, *architecture.features))
         for depth, (before, after), kernel, stride in zip(
             architecture.depths, channels, architecture.kernels, architecture.strides, strict=True
         ):
-            if residual:
-                stages.append(ResidualStack(architecture, depth, before, after, kernel, stride))
-            else:
-                stages.append(nn.Sequential(ConvolutionStack(architecture, depth, before, after, kernel, stride)))
+            block = NnunetResidualBlock if residual else ConvolutionBlock
+            stack = _stack(block, architecture, depth, before, after, kernel, stride)
+            stages.append(stack if residual else nn.Sequential(stack))
         self.stages = nn.ModuleList(stages)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -199,14 +159,14 @@ class NnunetDecoder(nn.Module):
         flat = architecture.axes == 2
         transposed: Any = nn.ConvTranspose2d if flat else nn.ConvTranspose3d
         convolution: Any = nn.Conv2d if flat else nn.Conv3d
-        stack = ResidualStack if architecture.kind == "ResidualUNet" else ConvolutionStack
+        block = NnunetResidualBlock if architecture.kind == "ResidualUNet" else ConvolutionBlock
         one = (1,) * architecture.axes
         upsamplings, stages, heads = [], [], []
         for step, depth in enumerate(architecture.decoder_depths, start=1):
             below, skip = architecture.features[-step], architecture.features[-step - 1]
             stride = architecture.strides[-step]
             upsamplings.append(transposed(below, skip, stride, stride, bias=architecture.bias))
-            stages.append(stack(architecture, depth, 2 * skip, skip, architecture.kernels[-step - 1], one))
+            stages.append(_stack(block, architecture, depth, 2 * skip, skip, architecture.kernels[-step - 1], one))
             heads.append(convolution(skip, outputs, 1))
         self.transpconvs = nn.ModuleList(upsamplings)
         self.stages = nn.ModuleList(stages)
