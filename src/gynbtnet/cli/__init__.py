@@ -3,6 +3,7 @@
 from gynbtnet.cli import (  # noqa: F401 - importing a module registers its commands
     cohort_commands,
     commissioning_commands,
+    compare_command,
     evaluation_commands,
     experiment_commands,
     learn_command,

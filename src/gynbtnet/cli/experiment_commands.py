@@ -1,8 +1,6 @@
-"""Commands for whole experiments, comparisons and reports, and a check of the machine."""
+"""Commands for whole experiments and their reports, and a check of the machine."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +14,6 @@ from gynbtnet.cli.options import (
     AnyCohort,
     Changes,
     ChangesByModel,
-    Doses,
     GantryTilt,
     GivenSplit,
     Jobs,
@@ -31,17 +28,6 @@ from gynbtnet.cli.options import (
     listed,
 )
 from gynbtnet.runtime.errors import BadInput
-
-
-class MarkedBy(StrEnum):
-    """Tests of pairs of models."""
-
-    patient = "patient"
-    patient_permutation = "patient_permutation"
-    patient_t = "patient_t"
-    permutation = "permutation"
-    wilcoxon = "wilcoxon"
-    tukey = "tukey"
 
 
 @command(
@@ -232,100 +218,6 @@ def benchmark(
     console.print(f"Models, predictions and evaluations are in {out}")
 
 
-@command(
-    "gynbtnet compare gynbtnet=demo/experiment/evaluation "
-    "gynbtnet-from-scratch=demo/benchmark/evaluations/gynbtnet-from-scratch "
-    "--cohort demo/experiment/cohorts/task --out demo/comparison"
-)
-def compare(
-    model: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="MODEL...",
-            help="NAME=FOLDER with an output folder of gynbtnet evaluate, or one of gynbtnet benchmark.",
-        ),
-    ],
-    out: Out,
-    cohort: Annotated[
-        Path | None,
-        typer.Option(help="The cohort that was scored. Not needed with a folder of gynbtnet benchmark."),
-    ] = None,
-    ours: Annotated[
-        str | None, typer.Option(help="The model that the others are compared with. Default: gynbtnet, or the first.")
-    ] = None,
-    from_scratch: Annotated[
-        str | None,
-        typer.Option(help="The same model without pretraining, for the second table. Default: gynbtnet-from-scratch."),
-    ] = None,
-    predictions: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=FOLDER", help="Predictions of a model, if they aren't next to its scores; repeatable."
-        ),
-    ] = None,
-    metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="dsc, hd95_mm, asd_mm, surface_dsc, hausdorff_mm, centroid_shift_mm, added_path_length_mm, "
-            "added_path_length_share, added_path_length_1_voxel_mm, added_path_length_1_voxel_share; repeatable. "
-            "Default: first three."
-        ),
-    ] = None,
-    significance_test: Annotated[
-        MarkedBy,
-        typer.Option(
-            help="Test whose adjusted p-values give * and †. Default: by patient, the permutation if it can give a †, "
-            "otherwise the t test. The paper's Table 1 has tukey, its Table 2 permutation (by case): neither is valid "
-            "for several fractions per patient."
-        ),
-    ] = MarkedBy.patient,
-    margin: Annotated[
-        float | None,
-        typer.Option(help="Test whether our DSC is worse by less than this, such as 0.02.", min=0.0001, max=0.9999),
-    ] = None,
-    doses: Doses = None,
-    seed: Annotated[int, typer.Option(help="Seed of random swaps.", min=0)] = 0,
-) -> None:
-    """Compare evaluations of several models: the paper's tables, statistical tests, effect sizes, figures."""
-    from gynbtnet.cli.metric_tables import print_metrics
-    from gynbtnet.datasets.cohort import Cohort
-    from gynbtnet.evaluation.comparison.compare import compare
-    from gynbtnet.evaluation.comparison.report import report_comparison
-    from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
-    from gynbtnet.evaluation.comparison.tables import model_table, pretraining_table, summarise_models
-    from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
-
-    models = _model_folders(model)
-    folder = cohort or models.cohort
-    if folder is None:
-        raise BadInput("--cohort is missing; name the cohort that the models were scored on.")
-    settings = ComparisonSettings(significance_test=significance_test.value, margin=margin, seed=seed)
-    if metric:
-        settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
-    patients = Cohort.load(folder)
-    isodoses = isodoses_of_cases(patients.cases, doses)
-    compared = compare(
-        patients,
-        models.evaluations,
-        out,
-        ours=ours,
-        from_scratch=from_scratch,
-        predictions=models.predictions | _named(predictions or [], "--predictions"),
-        settings=settings,
-    )
-    page = report_comparison(compared, out, isodoses=isodoses)
-    scratch = (compared.from_scratch,) if compared.from_scratch else ()
-    for table, others in ((model_table(compared), compared.rivals), (pretraining_table(compared), scratch)):
-        if table:
-            print_metrics(summarise_models(compared, (*others, compared.ours)), settings.metrics)
-            console.print(table.caption)
-    if margin:
-        console.print((out / "non_inferiority.md").read_text(encoding="utf-8"))
-    for note in compared.notes:
-        console.print(note)
-    console.print(f"Tables, tests and figures are in {out} and in the report {page}")
-
-
 @command("gynbtnet report demo/experiment")
 def report(
     experiment: Annotated[
@@ -372,50 +264,3 @@ def _by_model(changes: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:
         else:
             for_all.append(change)
     return for_all, for_one
-
-
-@dataclass(frozen=True)
-class _ModelFolders:
-    """Folders of the given models, and the cohort if a benchmark folder has it."""
-
-    evaluations: dict[str, Path]
-    predictions: dict[str, Path]
-    cohort: Path | None
-
-
-def _model_folders(arguments: Sequence[str]) -> _ModelFolders:
-    """Find the folders of each argument: one model, or all models of a benchmark folder."""
-    from gynbtnet.experiment.folders import compared_models
-
-    evaluations: dict[str, Path] = {}
-    predictions: dict[str, Path] = {}
-    cohort = None
-    for argument in arguments:
-        if "=" in argument and not Path(argument).is_dir():
-            folders = _named([argument], "MODEL")
-        else:
-            models = compared_models(Path(argument))
-            if not models:
-                raise BadInput(
-                    f"{argument} is not a folder with scored models; expected one that `gynbtnet benchmark` wrote, "
-                    "or NAME=FOLDER with an output folder of `gynbtnet evaluate`."
-                )
-            folders = {model.name: model.evaluation for model in models}
-            predictions |= {model.name: model.test_predictions for model in models}
-            cohort = models[0].cohort("task")
-        twice = folders.keys() & evaluations.keys()
-        if twice:
-            raise BadInput(f"Two models are called {min(twice)}; give them different names.")
-        evaluations |= folders
-    return _ModelFolders(evaluations, predictions, cohort)
-
-
-def _named(arguments: Sequence[str], option: str) -> dict[str, Path]:
-    """Parse several NAME=FOLDER arguments."""
-    folders: dict[str, Path] = {}
-    for argument in arguments:
-        name, equals, folder = argument.partition("=")
-        if not (name and equals and folder) or name in folders:
-            raise BadInput(f"{option} {argument} is not NAME=FOLDER, or the name occurs twice; name each model once.")
-        folders[name] = Path(folder)
-    return folders

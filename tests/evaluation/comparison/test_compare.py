@@ -14,12 +14,9 @@ from scipy import stats
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.comparison.compare import Comparison, compare, make_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
-from gynbtnet.evaluation.comparison.tables import (
-    effects_with_counts,
-    model_table,
-    non_inferiority_table,
-    pretraining_table,
-)
+from gynbtnet.evaluation.comparison.tables.effects import effects_with_counts
+from gynbtnet.evaluation.comparison.tables.model_tables import model_table, pretraining_table
+from gynbtnet.evaluation.comparison.tables.non_inferiority_table import non_inferiority_table
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings

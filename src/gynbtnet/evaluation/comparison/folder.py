@@ -9,17 +9,15 @@ from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.comparison.box_plot import box_data, box_figure
 from gynbtnet.evaluation.comparison.comparison import Comparison
-from gynbtnet.evaluation.comparison.tables import (
+from gynbtnet.evaluation.comparison.tables.effects import effects_table, effects_with_counts
+from gynbtnet.evaluation.comparison.tables.model_summary import summarise_models
+from gynbtnet.evaluation.comparison.tables.model_tables import model_table, pretraining_table
+from gynbtnet.evaluation.comparison.tables.non_inferiority_table import non_inferiority_table
+from gynbtnet.evaluation.comparison.tables.p_values import (
     OVERALL_TESTS,
     PAIRWISE_TESTS,
-    effects_table,
-    effects_with_counts,
-    model_table,
-    non_inferiority_table,
     overall_tests_table,
     pairwise_tests_table,
-    pretraining_table,
-    summarise_models,
 )
 from gynbtnet.evaluation.metrics.score_table import METRICS, scoring_note
 from gynbtnet.evaluation.reports.bland_altman import (

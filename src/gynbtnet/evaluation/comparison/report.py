@@ -7,14 +7,10 @@ from gynbtnet.evaluation.cohorts.cohort_overview import cohort_pictures, cohort_
 from gynbtnet.evaluation.cohorts.metal_artefacts import cases_with_metal
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import PAGE
-from gynbtnet.evaluation.comparison.tables import (
-    effects_table,
-    model_table,
-    non_inferiority_table,
-    overall_tests_table,
-    pairwise_tests_table,
-    pretraining_table,
-)
+from gynbtnet.evaluation.comparison.tables.effects import effects_table
+from gynbtnet.evaluation.comparison.tables.model_tables import model_table, pretraining_table
+from gynbtnet.evaluation.comparison.tables.non_inferiority_table import non_inferiority_table
+from gynbtnet.evaluation.comparison.tables.p_values import overall_tests_table, pairwise_tests_table
 from gynbtnet.evaluation.metrics.score_table import METRICS
 from gynbtnet.evaluation.reports.case_isodoses import DrawIsodoses, no_isodoses
 from gynbtnet.evaluation.reports.case_viewers import CaseViewers
