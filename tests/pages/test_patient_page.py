@@ -8,9 +8,10 @@ import pytest
 
 from gynbtnet.imaging import Geometry, Segmentation, Volume
 from gynbtnet.pages.html_elements import Badge, csv_text, table
-from gynbtnet.pages.html_slices import WINDOWS, StructureStyle, ViewedCase, viewer
 from gynbtnet.pages.patient_page import DoseTable, PatientPage, StructureRow, render_patient_page
+from gynbtnet.pages.slice_drawing import WINDOWS, StructureStyle
 from gynbtnet.pages.slice_stack import WIDE_GREY, WIDE_HU, slice_stack
+from gynbtnet.pages.slice_viewer import ViewedCase, viewer
 from gynbtnet.pictures import PLANES
 
 GRID = Geometry((10, 12, 14), (3.0, 2.0, 2.0))

@@ -9,9 +9,10 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.pages.html_elements import Badge
-from gynbtnet.pages.html_slices import StructureStyle, ViewedCase
 from gynbtnet.pages.patient_page import PatientPage, StructureRow, render_patient_page
+from gynbtnet.pages.slice_drawing import StructureStyle
 from gynbtnet.pages.slice_stack import slice_stack
+from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.overlays import MARGIN_MM, visible_colour
 from gynbtnet.pictures.planes import PLANES, as_displayed
 from gynbtnet.runtime.atomic_files import atomic_write

@@ -9,9 +9,10 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.pages.html_elements import Badge
-    from gynbtnet.pages.html_slices import REFERENCE, StructureStyle, ViewedCase, viewer
     from gynbtnet.pages.page_frame import RESEARCH_USE, html_page
     from gynbtnet.pages.patient_page import DoseTable, PatientPage, StructureRow, render_patient_page
+    from gynbtnet.pages.slice_drawing import REFERENCE, StructureStyle
+    from gynbtnet.pages.slice_viewer import ViewedCase, viewer
 
 __all__ = [
     "REFERENCE",
@@ -31,7 +32,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "html_elements": ["Badge"],
-        "html_slices": ["REFERENCE", "StructureStyle", "ViewedCase", "viewer"],
+        "slice_drawing": ["REFERENCE", "StructureStyle"],
+        "slice_viewer": ["ViewedCase", "viewer"],
         "page_frame": ["RESEARCH_USE", "html_page"],
         "patient_page": ["DoseTable", "PatientPage", "StructureRow", "render_patient_page"],
     },

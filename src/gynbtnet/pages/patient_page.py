@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from gynbtnet.pages import html_elements as html
 from gynbtnet.pages.html_elements import Badge, BadgeKind, Cell
-from gynbtnet.pages.html_slices import DEFINITIONS, ViewedCase, isodose_legend, viewer
 from gynbtnet.pages.page_frame import html_page
+from gynbtnet.pages.slice_drawing import DEFINITIONS, isodose_legend
+from gynbtnet.pages.slice_viewer import ViewedCase, viewer
 
 PAGE = "patient.html"
 """Name of the page in the folder of a prediction."""

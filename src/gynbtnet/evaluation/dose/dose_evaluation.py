@@ -34,8 +34,8 @@ from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_pred
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pages.html_slices import ViewedCase
 from gynbtnet.pages.page_frame import PATIENTS_FOLDER, VIEWER_FOLDER
+from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput

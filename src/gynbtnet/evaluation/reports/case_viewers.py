@@ -7,8 +7,9 @@ from itertools import chain
 from pathlib import Path
 
 from gynbtnet.pages import html_elements as html
-from gynbtnet.pages.html_slices import DEFINITIONS, HATCH_LEGEND, ViewedCase, isodose_legend, viewer
 from gynbtnet.pages.page_frame import VIEWER_FOLDER, html_page
+from gynbtnet.pages.slice_drawing import DEFINITIONS, HATCH_LEGEND, isodose_legend
+from gynbtnet.pages.slice_viewer import ViewedCase, viewer
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.progress import track
 

@@ -12,7 +12,7 @@ from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.mask_measures import bounding_box, union_of_boxes
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pages.html_slices import REFERENCE
+from gynbtnet.pages.slice_drawing import REFERENCE
 from gynbtnet.pages.slice_stack import SliceStack, slice_stack
 from gynbtnet.pictures.overlays import MARGIN_MM
 from gynbtnet.pictures.planes import PLANES, as_displayed

@@ -16,8 +16,10 @@ from gynbtnet.evaluation.reports.case_selection import Rank, mean_dsc, rank_case
 from gynbtnet.evaluation.reports.case_viewers import CaseViewers, case_viewers
 from gynbtnet.evaluation.reports.compared_case import ComparedCase, read_compared_case
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.pages.html_slices import REFERENCE, Panel, StructureStyle, ViewedCase
+from gynbtnet.pages.slice_drawing import REFERENCE, StructureStyle
+from gynbtnet.pages.slice_panels import Panel
 from gynbtnet.pages.slice_stack import SliceStack
+from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.progress import track
 

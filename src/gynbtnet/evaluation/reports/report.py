@@ -30,8 +30,8 @@ from gynbtnet.evaluation.reports.sections.viewed_cases import viewed_cases_secti
 from gynbtnet.evaluation.reports.stage_report import StageReport
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
-from gynbtnet.pages.html_slices import DEFINITIONS
 from gynbtnet.pages.page_frame import html_page
+from gynbtnet.pages.slice_drawing import DEFINITIONS
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.atomic_files import atomic_write
 

@@ -12,9 +12,9 @@ from gynbtnet.evaluation.metrics.evaluation import prediction_folder
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.pages.html_elements import Badge, Cell
-from gynbtnet.pages.html_slices import ViewedCase
 from gynbtnet.pages.page_frame import PATIENTS_FOLDER
 from gynbtnet.pages.patient_page import DoseTable, PatientPage, StructureRow, render_patient_page
+from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.json_files import read_json
 from gynbtnet.runtime.phrases import counted, enumeration

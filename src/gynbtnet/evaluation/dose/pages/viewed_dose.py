@@ -9,7 +9,8 @@ from gynbtnet.evaluation.reports.example_cases import structure_styles
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.pages.html_slices import REFERENCE, ViewedCase
+from gynbtnet.pages.slice_drawing import REFERENCE
+from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.planes import as_displayed
 
 PREDICTION = "prediction"

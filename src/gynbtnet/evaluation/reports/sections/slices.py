@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from gynbtnet.evaluation.reports.example_cases import ExampleCases, PanelRow
 from gynbtnet.evaluation.reports.sections.viewed_cases import ranking_rule
 from gynbtnet.pages import html_elements as html
-from gynbtnet.pages.html_slices import HATCH_LEGEND, panels
+from gynbtnet.pages.slice_drawing import HATCH_LEGEND
+from gynbtnet.pages.slice_panels import panels
 
 
 def slices_section(examples: ExampleCases, *, several_models: bool) -> Iterator[str]:

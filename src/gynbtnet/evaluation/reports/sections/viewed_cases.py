@@ -7,7 +7,8 @@ from gynbtnet.evaluation.reports.case_viewers import CaseViewers, viewer_list
 from gynbtnet.evaluation.reports.example_cases import ExampleCases
 from gynbtnet.evaluation.reports.sections.review_paragraph import review_paragraph
 from gynbtnet.pages import html_elements as html
-from gynbtnet.pages.html_slices import HATCH_LEGEND, isodose_legend, viewer
+from gynbtnet.pages.slice_drawing import HATCH_LEGEND, isodose_legend
+from gynbtnet.pages.slice_viewer import viewer
 
 
 def viewed_cases_section(

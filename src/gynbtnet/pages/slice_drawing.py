@@ -1,4 +1,4 @@
-"""Slices with contours as SVG: static panels, and the viewer in which a reader scrolls.
+"""One slice with contours as SVG, its legends and its display windows.
 
 The colour of a contour is that of its structure, the line style that of its source. The reference is filled, the first
 model has a solid line, the others have dashed lines. Over-segmentation is hatched blue, under-segmentation orange, in
@@ -6,7 +6,6 @@ two directions, for readers who can't distinguish the colours. Isodoses become l
 """
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +14,6 @@ import numpy as np
 
 from gynbtnet.pages.slice_stack import UNITS_PER_MM, WIDE_GREY, WIDE_HU, SliceStack
 from gynbtnet.pictures.planes import EDGES, PlaneName
-from gynbtnet.runtime.phrases import enumeration
 
 REFERENCE = "reference"
 """Name of the contours that predictions are compared with, everywhere on a page."""
@@ -31,9 +29,6 @@ WINDOWS: Mapping[str, tuple[str, float, float]] = {
 """Display windows of the viewer: name, level and width in HU."""
 SCALE_BARS_MM = 50, 20
 """Lengths of the scale bar; the shorter one if the longer would take a third of the picture."""
-ALONG: Mapping[PlaneName, str] = {"axial": "z", "coronal": "y", "sagittal": "x"}
-"""Patient axis along which the slices of a plane are counted."""
-_LINES = ("line", "dashed", "dotted", "dash-dotted")
 _DASHES = ("none", "7 4", "2 3", "9 3 2 3")
 """Dash pattern of each model's lines."""
 _OFF = {True: "", False: ' class="off"'}
@@ -65,8 +60,6 @@ DEFINITIONS = (
     + "</defs></svg>\n"
 )
 """Definition of the hatch patterns and windows; a page with slices needs it once."""
-
-
 HATCH_LEGEND = (
     '<ul class="legend hatched">'
     + "".join(
@@ -92,61 +85,7 @@ class StructureStyle:
 
 
 @dataclass(frozen=True)
-class ViewedCase:
-    """A case in the viewer.
-
-    Attributes:
-        title: rank and id of the case.
-        caption: its scores.
-        stacks: its planes.
-        models: models that predicted contours; those of the first one are visible at first.
-        styles: name and colour of each structure, by identifier.
-        has_reference: whether there are reference contours.
-    """
-
-    title: str
-    caption: str
-    stacks: tuple[SliceStack, ...]
-    models: tuple[str, ...]
-    styles: Mapping[str, StructureStyle]
-    has_reference: bool = True
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Names of all contours, the reference first."""
-        return ((REFERENCE,) if self.has_reference else ()) + self.models
-
-    @property
-    def isodoses(self) -> tuple[str, ...]:
-        """Levels of the isodoses, from low to high."""
-        return tuple(self.stacks[0].isodoses)
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A static slice.
-
-    Attributes:
-        title: name of the model or of the case.
-        note: a remark, for instance that a structure is missed; empty if there is none.
-        stack: the slice, the only one of its stack.
-        lines: segmentations whose contours are drawn.
-        errors: models whose over- and under-segmentation is hatched.
-        styles: name and colour of each structure that is drawn, by identifier.
-        description: text for readers who can't see the picture.
-    """
-
-    title: str
-    note: str
-    stack: SliceStack
-    lines: tuple[str, ...]
-    errors: tuple[str, ...]
-    styles: Mapping[str, StructureStyle]
-    description: str
-
-
-@dataclass(frozen=True)
-class _Drawing:
+class SliceDrawing:
     """A slice to be drawn as SVG.
 
     Attributes:
@@ -195,145 +134,7 @@ class _Drawing:
         }
 
 
-def panels(row: Sequence[Panel], key: str) -> str:
-    """Return static slices side by side, as many per line as there is room for.
-
-    Args:
-        row: the slices.
-        key: prefix of their ids, unique in the page.
-    """
-    content = ""
-    for number, panel in enumerate(row):
-        drawing = _Drawing(
-            stack=panel.stack,
-            index=0,
-            key=f"{key}-{number}",
-            styles=panel.styles,
-            lines=dict.fromkeys(panel.lines, True),
-            errors=dict.fromkeys(panel.errors, True),
-            description=panel.description,
-        )
-        note = f' <span class="missed">{escape(panel.note)}</span>' if panel.note else ""
-        caption = f"<figcaption><b>{escape(panel.title)}</b>{note}</figcaption>"
-        content += f'<figure class="panel">{_svg(drawing)}{caption}</figure>'
-    return f'<div class="panels">{content}</div>'
-
-
-def viewer(case: ViewedCase, key: str) -> str:
-    """Return the viewer of a case; without scripts, and on paper, it shows the middle slice of each plane.
-
-    A click into a plane moves the other two to the same point.
-
-    Args:
-        case: the case.
-        key: id of the viewer and prefix of all ids in it, unique in the page.
-
-    Returns:
-        The HTML; the page needs :data:`DEFINITIONS` once.
-    """
-    lines = {name: number < 2 for number, name in enumerate(case.sources)}
-    errors = dict.fromkeys(case.models if case.has_reference else (), False)
-    crosses = _crosses(case.stacks)
-    planes, data = [], []
-    for stack in case.stacks:
-        plane_key = f"{key}-{stack.plane}"
-        description = (
-            f"{stack.plane.capitalize()} slices with the contours of {enumeration(case.sources)}: {case.title}"
-        )
-        drawing = _Drawing(stack, stack.first, plane_key, case.styles, lines, errors, description, crosses[stack.plane])
-        planes.append(_plane(drawing))
-        data.append(
-            {
-                "images": [base64.b64encode(image).decode() for image in stack.images],
-                "labels": _slice_labels(stack),
-                "depths": [round(depth, 2) for depth in stack.depths_mm],
-                "paths": {
-                    f"{plane_key}-{i}-{j}": stack.outlines[source][structure]
-                    for i, source in enumerate(case.sources)
-                    for j, structure in enumerate(case.styles)
-                }
-                | {f"{plane_key}-dose-{k}": paths for k, paths in enumerate(stack.isodoses.values())},
-            }
-        )
-    packed = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    return (
-        f'<div class="viewer" id="{key}" role="group" aria-label="{escape(case.title)}">'
-        f"{_switches(case, lines, key)}"
-        f'<div class="planes">{"".join(planes)}</div>'
-        f'<script type="application/json">{packed}</script></div>\n'
-    )
-
-
-def _crosses(stacks: Sequence[SliceStack]) -> dict[PlaneName, tuple[float, float]]:
-    """Return by plane the position of the other two planes' first slices, in mm from the picture's top left."""
-    depth = {stack.plane: stack.depths_mm[stack.first] for stack in stacks}
-    crosses: dict[PlaneName, tuple[float, float]] = {}
-    for stack in stacks:
-        x = depth["coronal"] if stack.plane == "sagittal" else depth["sagittal"]
-        y = depth["coronal"] if stack.plane == "axial" else stack.height - depth["axial"]
-        crosses[stack.plane] = (x, y)
-    return crosses
-
-
-def _plane(drawing: _Drawing) -> str:
-    """Return a plane of the viewer: the slice, its slider and its position."""
-    plane, labels, first = drawing.stack.plane, _slice_labels(drawing.stack), drawing.stack.first
-    return (
-        f'<figure class="plane">{_svg(drawing)}<figcaption><input class="controls" type="range" min="0" '
-        f'max="{len(labels) - 1}" value="{first}" aria-label="{plane} slice" '
-        f'aria-valuetext="{labels[first]}"><output>{labels[first]}</output></figcaption></figure>'
-    )
-
-
-def _switches(case: ViewedCase, lines: Mapping[str, bool], key: str) -> str:
-    """Return the check boxes and the windows of the viewer."""
-    drawn = ("filled", *_LINES) if case.has_reference else _LINES
-    groups = [
-        (
-            "Contours",
-            "".join(
-                _switch("line", i, f"{name} ({drawn[i % len(drawn)]})", on)
-                for i, (name, on) in enumerate(lines.items())
-            ),
-        ),
-        (
-            "Structures",
-            "".join(
-                _switch("structure", j, style.name, True, style.colour) for j, style in enumerate(case.styles.values())
-            ),
-        ),
-    ]
-    if case.has_reference:
-        errors = "".join(_switch("errors", i, name, False) for i, name in enumerate(case.models, start=1))
-        groups.insert(1, ("Errors", errors))
-    if case.isodoses:
-        groups.append(("Isodoses", _switch("dose", 0, ", ".join(case.isodoses), True)))
-    if case.stacks[0].is_wide:
-        windows = "".join(
-            f'<label><input type="radio" name="{key}-window" value="{name}"{" checked" * (not number)}>{label}</label>'
-            for number, (name, (label, _, _)) in enumerate(WINDOWS.items())
-        )
-        groups.append(("Window", windows))
-    groups.append(("Lines", _switch("cross", 0, "planes", True)))
-    content = "".join(f"<fieldset><legend>{name}</legend>{switches}</fieldset>" for name, switches in groups)
-    return f'<div class="controls switches">{content}</div>'
-
-
-def _switch(kind: str, number: int, name: str, on: bool, colour: str = "") -> str:
-    swatch = f'<span class="swatch" style="background:{escape(colour)}"></span>' if colour else ""
-    checked = " checked" if on else ""
-    return f'<label><input type="checkbox" data-{kind}="{number}"{checked}>{swatch}{escape(name)}</label>'
-
-
-def _slice_labels(stack: SliceStack) -> list[str]:
-    """Return number and position of each slice in words."""
-    return [
-        f"{stack.plane} {number} of {len(stack.images)}, {ALONG[stack.plane]} = {position:z.0f} mm"
-        for number, position in enumerate(stack.positions_mm, start=1)
-    ]
-
-
-def _svg(drawing: _Drawing) -> str:
+def slice_svg(drawing: SliceDrawing) -> str:
     """Return one slice; each path is defined once, and used for lines, hatches and masks."""
     width, height = drawing.size
     image = base64.b64encode(drawing.stack.images[drawing.index]).decode()
@@ -348,7 +149,7 @@ def _svg(drawing: _Drawing) -> str:
     )
 
 
-def _definitions(drawing: _Drawing) -> str:
+def _definitions(drawing: SliceDrawing) -> str:
     """Return the paths and, if errors are hatched, for each path the mask of everything outside it."""
     outlines, ids, box = drawing.stack.outlines, drawing.ids, drawing.box
     paths = "".join(
@@ -367,7 +168,7 @@ def _definitions(drawing: _Drawing) -> str:
     return paths + masks + doses
 
 
-def _isodoses(drawing: _Drawing) -> str:
+def _isodoses(drawing: SliceDrawing) -> str:
     """Return the isodoses, from low to high."""
     uses = "".join(
         f'<use href="#{drawing.key}-dose-{k}" stroke="{ISODOSE_COLOURS[k % len(ISODOSE_COLOURS)]}" fill="none"/>'
@@ -386,7 +187,7 @@ def isodose_legend(levels: Sequence[str]) -> str:
     return f'<ul class="legend dark"><li>Isodoses:</li>{items}</ul>' if items else ""
 
 
-def _cross(drawing: _Drawing) -> str:
+def _cross(drawing: SliceDrawing) -> str:
     """Return the lines at which the other two planes cross this one."""
     if drawing.cross is None:
         return ""
@@ -395,7 +196,7 @@ def _cross(drawing: _Drawing) -> str:
     return f'<g class="cross" data-cross="0"><path d="M{x} 0V{height}"/><path d="M0 {y}H{width}"/></g>'
 
 
-def _hatches(drawing: _Drawing) -> str:
+def _hatches(drawing: SliceDrawing) -> str:
     """Return the over- and under-segmentation of each model."""
     ids, groups = drawing.ids, ""
     for source, visible in drawing.errors.items():
@@ -411,7 +212,7 @@ def _hatches(drawing: _Drawing) -> str:
     return groups
 
 
-def _contours(drawing: _Drawing) -> tuple[str, str]:
+def _contours(drawing: SliceDrawing) -> tuple[str, str]:
     """Return the filled contours of the reference, and the lines of the models."""
     filled = lines = ""
     for source, visible in drawing.lines.items():
