@@ -1,6 +1,8 @@
-"""The pinned versions fit every build of PyTorch, also one for CUDA, which requires its own Triton."""
+"""The pinned versions fit every build of PyTorch, also one for CUDA, and the tested versions are complete."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
@@ -37,3 +39,16 @@ def test_the_extra_accepts_the_triton_of_the_installed_torch() -> None:
         required = Requirement(line)
         if required.name == "triton":
             assert all(clause.version in extra() for clause in required.specifier)
+
+
+def test_the_tested_versions_are_complete() -> None:
+    """Newer libraries may be installed now; none may be missing from the list, and none on it may be unused."""
+    result = subprocess.run([sys.executable, "tools/tested_versions.py"], cwd=ROOT, capture_output=True, check=True)
+    listed = (ROOT / "constraints-tested.txt").read_text(encoding="utf-8")
+    assert names_in(listed) == names_in(result.stdout.decode())
+    assert {"aiohttp", "batchgeneratorsv2", "pynetdicom", "torch", "uvicorn"} <= names_in(listed)
+    assert not {"gynbtnet", "monai", "nnunetv2", "pytest"} & names_in(listed)
+
+
+def names_in(text: str) -> set[str]:
+    return {line.partition("==")[0] for line in text.splitlines() if not line.startswith("#")}

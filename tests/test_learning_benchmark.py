@@ -46,6 +46,7 @@ def test_the_reviewer_replaces_large_differences_only(benchmark: Any) -> None:
     assert np.array_equal(benchmark.corrected(truth, truth, (1.0, 1.0, 1.0)), truth)
 
 
+@pytest.mark.slow
 def test_a_tiny_experiment_resumes(benchmark: Any, tmp_path: Path) -> None:
     design = benchmark.Design(rounds=1, new=3, reviews=2, first_steps=2, round_steps=1)
     assert benchmark.run_all(design, [0], tmp_path, stop_after=0) == []

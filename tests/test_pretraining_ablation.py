@@ -85,6 +85,7 @@ def run_tiny(monkeypatch: pytest.MonkeyPatch, out: Path, *options: str) -> None:
     script.main()
 
 
+@pytest.mark.slow
 def test_a_tiny_ablation_stops_resumes_and_reports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

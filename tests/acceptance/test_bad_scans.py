@@ -60,6 +60,7 @@ def test_no_pelvis(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_pa
     predicted(gynbtnet, untrained_model, tmp_path / "leg.nii.gz", tmp_path / "out", "No hip joints were found")
 
 
+@pytest.mark.slow
 def test_a_contrast_agent_and_an_implant(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
     array = phantom.scan.array.copy()
     hip = np.argwhere(phantom.organs.mask("hip_left"))
@@ -100,6 +101,7 @@ def test_an_mr_and_nothing_at_all(gynbtnet, phantom: PhantomCase, untrained_mode
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_good_and_bad_ones(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
     """Good scans are predicted, bad ones are listed, and the same command continues with these only."""
     scans, out = tmp_path / "scans", tmp_path / "out"
@@ -141,6 +143,7 @@ def test_a_model_that_is_none(gynbtnet, untrained_model: Path, tmp_path: Path) -
     refused(gynbtnet("predict", tmp_path / "model.zip", tmp_path, "--out", tmp_path / "out"), "truncated")
 
 
+@pytest.mark.slow
 def test_a_real_pelvis_from_a_zip(gynbtnet, real_data: Path, untrained_model: Path, tmp_path: Path) -> None:
     assert gynbtnet("export", untrained_model, tmp_path / "model.zip", "--to", "zip").code == 0
     path = real_data / "totalsegmentator_example" / "Totalsegmentator_dataset" / "s0000" / "ct.nii.gz"
@@ -191,8 +194,20 @@ def patients_in(out: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("harm", "name", "seen", "predicted_patients"),
     [
-        (lambda p2: short(sorted((p2 / "CT").iterdir())[-1]), ".dcm can't be parsed as DICOM", 1, {"p1", "p3"}),
-        (lambda p2: without_modality(sorted((p2 / "CT").iterdir())[0]), "has no Modality; its", 1, {"p1", "p3"}),
+        pytest.param(
+            lambda p2: short(sorted((p2 / "CT").iterdir())[-1]),
+            ".dcm can't be parsed as DICOM",
+            1,
+            {"p1", "p3"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            lambda p2: without_modality(sorted((p2 / "CT").iterdir())[0]),
+            "has no Modality; its",
+            1,
+            {"p1", "p3"},
+            marks=pytest.mark.slow,
+        ),
         (lambda p2: short(p2 / "RS.dcm"), "RS.dcm can't be parsed", 1, {"p1", "p2", "p3"}),
         (two_sets, "are both drawn on one CT", 1, {"p1", "p2", "p3"}),
         (lambda p2: shutil.rmtree(p2 / "CT"), "RS.dcm refers to a CT series that is not in", 1, {"p1", "p3"}),

@@ -67,6 +67,7 @@ def check_layout(out: Path, models: list[str]) -> None:
         assert {score.case for score in scores} == {case.id for case in test.cases}
 
 
+@pytest.mark.slow
 def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
     (tmp_path / "larger-patches.yaml").write_text("task: {plan: {patch_size: [16, 32, 48], batch_size: 1}}")
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out"]

@@ -92,6 +92,7 @@ def test_two_channels_go_from_scans_to_contours(
     assert "reads 2 channels (CT, T2)" in alone.err
 
 
+@pytest.mark.slow
 def test_a_cluster_prepares_what_one_machine_prepares(
     ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., CommandResult]
 ) -> None:

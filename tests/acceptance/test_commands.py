@@ -75,7 +75,9 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder / "demo"
 
 
-@pytest.mark.parametrize("command", IN_ORDER)
+@pytest.mark.parametrize(
+    "command", [pytest.param(name, marks=pytest.mark.slow if name == "commission" else ()) for name in IN_ORDER]
+)
 def test_example(command: str, gynbtnet, here: Path) -> None:
     if command in BEFORE:
         assert gynbtnet(*shlex.split(BEFORE[command])).code == 0
@@ -90,6 +92,7 @@ def finetune_every_fold(here: Path, *changed: str) -> list[str]:
     return [*example("finetune")[:-1], str(here / "steps" / "crossvalidation"), *every, *changed]
 
 
+@pytest.mark.slow
 def test_finetune_every_fold(gynbtnet, here: Path) -> None:
     """Two folds are enough; the example's split has five."""
     split, cohort = here / "steps" / "two_folds.json", here / "steps" / "cohorts" / "task"
@@ -147,11 +150,15 @@ def test_what_the_examples_left(here: Path) -> None:
     assert "Stage 2" in page
     assert (here / "steps" / "contours" / "patient-001_f1" / "RS.dcm").is_file()
     assert (here / "steps" / "evaluation" / "summary.md").is_file()
+    assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
+    assert not list(here.rglob(".partial-*"))
+
+
+@pytest.mark.slow
+def test_what_the_commissioning_left(here: Path) -> None:
     kit = json.loads((here / "steps" / "commissioning" / "commission.json").read_text())
     assert kit["results"]["local"]["training_checked"] and len(kit["results"]["limits"]) > 20
     assert {failure["outcome"] for failure in kit["results"]["planted"]} >= {"control", "refused"}
-    assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
-    assert not list(here.rglob(".partial-*"))
 
 
 def test_test_patients_are_in_no_training(here: Path) -> None:

@@ -48,6 +48,7 @@ def test_settings_of_the_model_can_be_changed(
     assert refused.code == 2 and "overlapp" in refused.err and "mirroring" in refused.err
 
 
+@pytest.mark.slow
 def test_many_scans_get_a_line_each(gynbtnet, untrained_model: Path, scan: Path, tmp_path: Path) -> None:
     folder = tmp_path / "scans"
     folder.mkdir()

@@ -23,6 +23,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Path, tmp_path: Path) -> None:
     sources = (scans / "one", scans / "other")
     run = tmp_path / "run"
@@ -44,6 +45,7 @@ def test_scans_as_they_come_are_trained_on_as_prepared_ones(gynbtnet, scans: Pat
     assert not (tmp_path / "mixed").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_in_single_precision(gynbtnet, scans: Path, tmp_path: Path) -> None:
     """The first of two processes ingests, prepares and prints, and the result equals that of one process."""
     script = tmp_path / "gynbtnet"

@@ -46,6 +46,7 @@ def test_predict_evaluate_and_dose_fit_together(
     assert dosed.code == 0, dosed.err
 
 
+@pytest.mark.slow
 def test_doses_of_predictions_alone_are_automatic(
     gynbtnet, export: Path, untrained_model: Path, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+import pytest
 import SimpleITK as sitk
 
 from gynbtnet.datasets import Cohort, Split
@@ -20,6 +21,7 @@ CHANGES = [f"{stage}.{key}={value}" for stage in ("pretraining", "supervised", "
 PATIENTS = ("STS_003", "STS_044", "STS_010", "STS_025")
 
 
+@pytest.mark.slow
 def test_the_real_run_shortened(gynbtnet, real_data: Path, tmp_path: Path) -> None:
     sarcomas = tmp_path / "sts"
     sarcomas.mkdir()

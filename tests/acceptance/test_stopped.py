@@ -73,6 +73,7 @@ def test_stopped_in_every_step_it_ends_with_the_same_weights(export: Path, tmp_p
     assert (stopped / "evaluation/scores.csv").read_bytes() == (uninterrupted / "evaluation/scores.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_ingesting(export: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         command(export, tmp_path / "out"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

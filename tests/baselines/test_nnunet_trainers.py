@@ -23,6 +23,7 @@ def test_unknown_trainers_and_those_of_a_fixed_length_are_refused(name: str) -> 
         check_trainer(name)
 
 
+@pytest.mark.slow
 def test_a_variant_is_found_without_torchvision() -> None:
     script = (
         "import sys; from gynbtnet.baselines.nnunet_trainers import check_trainer, find_trainer\n"

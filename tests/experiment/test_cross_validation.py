@@ -97,6 +97,7 @@ def test_a_second_call_keeps_the_results(
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
+@pytest.mark.slow
 def test_folds_in_parallel_equal_those_in_sequence(
     done: CrossValidation, prepared: PreparedCohort, cohort: Cohort, recipe: Recipe, tmp_path: Path
 ) -> None:

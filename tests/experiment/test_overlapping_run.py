@@ -72,6 +72,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_all_files_of_a_prediction_have_the_same_overlapping_masks(experiment: Path, tmp_path: Path) -> None:
     cohort = Cohort.load(experiment / "cohorts" / "task")
     (folder,) = (experiment / "predictions" / "test").iterdir()

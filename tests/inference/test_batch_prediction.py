@@ -66,6 +66,7 @@ def test_in_processes_each_loads_the_model(model_folder: Path, scans: list[Path]
         assert np.array_equal(labels(tmp_path / "out" / path.name), labels(alone))
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_contour_what_this_process_contours(
     model_folder: Path, scans: list[Path], scheduler: str, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ def test_the_same_numbers_give_the_same_voxels_on_any_machine() -> None:
     assert checksum(phantom_case(0, 1, 2, TINY, realism="clinical")) == "beaf08daf1a85e7f"
 
 
+@pytest.mark.slow
 def test_other_numbers_give_other_voxels() -> None:
     checksums = {checksum(phantom_case(*numbers, TINY)) for numbers in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))}
     checksums |= {checksum(phantom_case(0, 0, 0, TINY, kind)) for kind in KINDS}

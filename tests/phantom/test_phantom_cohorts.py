@@ -156,6 +156,7 @@ def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, obje
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_parallel_processes_write_the_same_files(tmp_path: Path) -> None:
     size = {"spacing": (16.0, 12.0, 12.0), "matrix": (12, 24, 32)}
     for jobs in (1, 2):

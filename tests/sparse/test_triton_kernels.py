@@ -178,6 +178,7 @@ def test_tensors_in_another_memory_order():
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 def test_an_encoder_with_both_kernels(norm):
     """Through the autograd functions, with an unequal number of blocks per sample: every feature and gradient."""

@@ -56,6 +56,7 @@ def one_second_per_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "TrainingContext", partial(TrainingContext, clock=counting_clock().__next__))
 
 
+@pytest.mark.slow
 def test_a_budget_in_steps_gives_the_run_of_as_many_epochs(prepared: PreparedCohort, tmp_path: Path) -> None:
     by_epochs = train(prepared, tmp_path / "epochs", epochs=3, warm_up_share=0.3)
     by_steps = train(prepared, tmp_path / "steps", budget={"steps": 6}, warm_up_share=0.3)
@@ -136,6 +137,7 @@ def test_a_killed_run_with_a_budget_ends_with_the_same_weights(
         assert [row[name] for row in rows(run)] == [row[name] for row in rows(whole)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_cpu_time_includes_the_reading_of_patches_but_no_validation(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int

@@ -58,6 +58,7 @@ def test_memory_grows_with_the_patches() -> None:
     assert one > 4 * 16 * 4 * 32**3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_system_sees_the_same_peak() -> None:
     """In a separate process, whose peak is that of its first step."""

@@ -97,6 +97,7 @@ def test_regions_are_compiled_only_in_their_form(monkeypatch: pytest.MonkeyPatch
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 def test_a_run_measures_and_remembers(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

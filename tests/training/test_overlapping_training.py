@@ -49,6 +49,7 @@ def runs(prepared: Mapping[str, PreparedCohort], tmp_path_factory: pytest.TempPa
     return {outputs: train(scans, folder / outputs) for outputs, scans in prepared.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [("exclusive", "overlapping"), ("overlapping", "exclusive")])
 def test_everything_but_the_heads_is_transferred(
     prepared: Mapping[str, PreparedCohort], runs: Mapping[str, Path], tmp_path: Path, before: str, after: str

@@ -29,11 +29,18 @@ SHRUNKEN = {
 }
 
 
+QUICK = ("demo", "pretrain", "supervised", "task")
+"""Recipes whose stages are trained by the quick tests."""
+
+
 def test_there_is_a_recipe_for_each_stage_and_each_size() -> None:
     assert {"pretrain", "supervised", "task", "small/gpu", "small/cpu"} <= set(shipped_recipes())
 
 
-@pytest.mark.parametrize(("name", "stage"), STAGES)
+@pytest.mark.parametrize(
+    ("name", "stage"),
+    [pytest.param(*pair, marks=() if pair[0] in QUICK else pytest.mark.slow) for pair in STAGES],
+)
 def test_two_steps(prepared: PreparedCohort, tmp_path: Path, name: str, stage: str) -> None:
     recipe = load_recipe(name).stage(stage)
     batch_size = min(recipe.plan.batch_size, 2)

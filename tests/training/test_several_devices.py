@@ -94,6 +94,7 @@ def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp
         torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_two_processes_train_the_finest_head_alone(prepared: PreparedCohort, tmp_path: Path) -> None:
     """Without deep supervision. DDP fails at its second step if a weight that could be trained gets no gradient."""
     settings = SegmentationSettings(
@@ -109,6 +110,7 @@ def test_two_processes_train_the_finest_head_alone(prepared: PreparedCohort, tmp
     assert logged(two, "loss") == pytest.approx(logged(one, "loss"), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_two_processes_wait_for_no_gradient_of_what_is_frozen(prepared: PreparedCohort, tmp_path: Path) -> None:
     """In double precision; each has one of a batch's two patches, and biases and the coarsest head are frozen."""
     settings = SegmentationSettings(
@@ -132,6 +134,7 @@ def test_two_processes_wait_for_no_gradient_of_what_is_frozen(prepared: Prepared
         torch.testing.assert_close(weights[name], values, rtol=0, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_two_processes_end_a_budget_together(prepared: PreparedCohort, tmp_path: Path) -> None:
     """A budget of CPU seconds is used by both processes together, and each decides the same after every step."""
     settings = SegmentationSettings(

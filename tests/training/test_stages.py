@@ -166,6 +166,7 @@ BETTER_STAGES: list[tuple[Any, TrainingSettings]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "settings"), BETTER_STAGES)
 def test_an_interrupted_run_with_other_settings_ends_with_the_same_weights(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, settings: TrainingSettings
@@ -193,6 +194,7 @@ def test_a_short_run_that_is_nearly_all_warm_up_keeps_its_last_step(prepared: Pr
     assert float(rows(run)[-1]["learning_rate"]) == pytest.approx(settings.learning_rate)
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: PreparedCohort, tmp_path: Path) -> None:
     first = finetune(prepared, BETTER_STAGES[-1][1], tmp_path / "first", **SIDES)  # type: ignore[arg-type]
     second = finetune(prepared, SegmentationSettings(**QUICK), tmp_path / "second", **SIDES, start=first)
@@ -204,6 +206,7 @@ def test_the_weights_of_a_run_with_frozen_parts_are_read_by_any_other(prepared: 
     assert torch.equal(before[name], after[name])  # frozen with the values that it came with
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
 def test_a_run_from_before_a_setting_existed_resumes_unchanged(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]
@@ -268,6 +271,7 @@ def test_scans_without_the_information_that_stage_1_needs(
     assert pretrain(bare, PretrainingSettings(**QUICK, **paper), tmp_path / "run", **SIDES).is_dir()
 
 
+@pytest.mark.slow
 def test_without_a_terminal_training_prints_one_line_per_epoch(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(**{**QUICK, "validation_interval_epochs": 2})
     command = [sys.executable, "-c", KILLED, "finetune", "SegmentationSettings", str(prepared.folder)]

@@ -141,6 +141,7 @@ def test_former_column_names_are_read(implanted, tmp_path):
     assert repr(DoseEvaluation.load(out)) == repr(evaluation)  # NaN does not equal itself
 
 
+@pytest.mark.slow
 def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, tmp_path):
     first, second = implanted.cases
     folder = tmp_path / "images"

@@ -16,6 +16,7 @@ def simulation() -> ModuleType:
     return simulation
 
 
+@pytest.mark.slow
 def test_only_tests_by_patient_keep_the_level(simulation: ModuleType) -> None:
     """12 patients with 4 similar fractions each, 100 cohorts: the standard error of a rate of 5 % is 2.2 %."""
     rates = simulation.rates(48, 12, 0.6, runs=100, n_resamples=999)

@@ -89,6 +89,7 @@ def rows_of(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_every_trial_has_its_scores_and_its_cost(done: Path) -> None:
     rows = rows_of(done)
     assert [(row["rung"], row["candidate"]) for row in rows[:6]] == [("1", str(number)) for number in range(6)]

@@ -56,13 +56,13 @@ print(peak, peak / prediction_bytes(grid, plan, on_cpu=True))
     ("depth", "step", "structures", "patch", "preset", "overlapping"),
     [
         (200, 1.5, 5, (32, 64, 64), "XS", False),
-        (100, 3.0, 5, (32, 64, 64), "XS", False),
-        (300, 0.9, 5, (32, 64, 64), "XS", False),
+        pytest.param(100, 3.0, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
+        pytest.param(300, 0.9, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
         (100, 1.5, 60, (32, 64, 64), "XS", False),
-        (1, 1.5, 5, (64, 96, 96), "XS", False),
-        (1, 1.5, 5, (64, 96, 96), "B", False),
+        pytest.param(1, 1.5, 5, (64, 96, 96), "XS", False, marks=pytest.mark.slow),
+        pytest.param(1, 1.5, 5, (64, 96, 96), "B", False, marks=pytest.mark.slow),
         (100, 1.5, 32, (32, 64, 64), "XS", True),
-        (300, 0.9, 32, (32, 64, 64), "XS", True),
+        pytest.param(300, 0.9, 32, (32, 64, 64), "XS", True, marks=pytest.mark.slow),
     ],
 )
 def test_the_estimate_holds_the_peak_that_the_system_sees(

@@ -126,6 +126,7 @@ def test_the_phantom_s_pelvis_holds_all_its_structures() -> None:
         assert indices[:, axis].max() <= side.stop
 
 
+@pytest.mark.slow
 def test_a_long_scan_is_looked_at_in_the_pelvis_alone(bright_model) -> None:
     """The phantom with 600 mm of its uppermost slice without bones above it."""
     case = phantom_case(0, 1, 1, pelvic_geometry((6.0, 4.0, 4.0), (40, 72, 96)))

@@ -99,6 +99,7 @@ def test_validation_distinguishes_views_from_all_others() -> None:
     assert objective.score(scores) == -scores["validation_loss"]
 
 
+@pytest.mark.slow
 def test_from_pretraining_to_a_model_that_predicts(prepared: PreparedCohort, tmp_path: Path) -> None:
     plan = replace(prepared.plan, network="swin_unetr", preset="F12", strides=(), patch_size=(40, 32, 32))
     swin = replace(prepared, plan=plan)

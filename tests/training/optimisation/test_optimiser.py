@@ -46,6 +46,7 @@ def pretrained(prepared: PreparedCohort, tmp_path_factory: pytest.TempPathFactor
     return pretrain(prepared, settings, tmp_path_factory.mktemp("runs") / "pretrained", **SIDES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

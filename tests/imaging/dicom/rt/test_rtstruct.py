@@ -45,6 +45,7 @@ def rtstruct(ct, tmp_path, names):
     return write(segmented(ct), ct, tmp_path / "RS.dcm", names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(26))
 def test_the_publishers_masks_are_ours_voxel_for_voxel(public_data, names, number):
     folder = sorted((public_data / "sts").glob("STS_*"))[number]
