@@ -14,13 +14,13 @@ from pathlib import Path
 from textwrap import indent
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from gynbtnet.commissioning.import_phantom import SHAPES, volumes
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime.settings_files import read_settings
 
 FORM = "form.yaml"
 SHARE, LEAST_CM3, MOST_MM = 0.02, 0.1, 1.0
@@ -72,17 +72,8 @@ class ImportForm(Settings):
         Raises:
             BadInput: If it isn't YAML, or a key or value is not possible.
         """
-        try:
-            form = cls.model_validate(load_yaml(path))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            location = ".".join(map(str, first["loc"])) or "the whole file"
-            raise BadInput(
-                f"The form {path} cannot be used ({location}: {first['msg']}); correct it, with dates in quotation "
-                "marks, or delete it and run the command again for an empty one."
-            ) from error
-        except (OSError, UnicodeDecodeError, PlainDataError) as error:
-            raise BadInput(f"The form {path} cannot be read as YAML ({error}); correct it.") from error
+        remedy = "correct it, with dates in quotation marks, or delete it and run the command again for an empty one"
+        form = read_settings(cls, path, "form", remedy)
         unknown = sorted(set(form.rois).difference(SHAPES))
         if unknown:
             raise BadInput(f"The form {path} has {unknown[0]}, expected {', '.join(SHAPES)}; restore the name.")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime.settings_files import read_settings
 
 MetricName = Literal["surface_dsc", "dsc", "hd95_mm", "added_path_length", "delta_d90_gy", "delta_d2cc_gy"]
 Side = Literal["at least", "at most", "within"]
@@ -90,20 +90,9 @@ class Limits(Settings):
         Raises:
             BadInput: If the file is absent, isn't YAML, or has an unknown key or an impossible value.
         """
-        path = Path(path)
-        if not path.is_file():
+        if not Path(path).is_file():
             raise BadInput(f"There is no file {path}; write one with `gynbtnet commission MODEL --init {path}`.")
-        try:
-            return cls.model_validate(load_yaml(path))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            location = ".".join(map(str, first["loc"])) or "the whole file"
-            raise BadInput(
-                f"The limits {path} cannot be used ({location}: {first['msg']}); correct them, or write them again "
-                "with --init."
-            ) from error
-        except (OSError, UnicodeDecodeError, PlainDataError) as error:
-            raise BadInput(f"The limits {path} cannot be read as YAML ({error}); correct the file.") from error
+        return read_settings(cls, path, "limits", "correct them, or write others with --init and a new name")
 
     @property
     def numbers(self) -> dict[str, float]:

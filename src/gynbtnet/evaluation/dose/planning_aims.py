@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gynbtnet.evaluation.dose.metrics import parse_metric_name
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime.settings_files import read_settings
 
 Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not judged", ""]
 """Judgement of a total dose. For a metric with an aim and a limit, "limit met" means that the aim is missed. Empty if
@@ -101,19 +100,8 @@ class PlanningAims(Settings):
         Raises:
             BadInput: If the file is missing or is not such a table.
         """
-        try:
-            return cls.model_validate(load_yaml(Path(path)))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            location = ".".join(map(str, first["loc"])) or "the whole file"
-            raise BadInput(
-                f"The table of aims {path} cannot be used ({location}: {first['msg']}); expected the form of "
-                f"{EMBRACE_II.name}, which is included in this package."
-            ) from error
-        except (OSError, UnicodeDecodeError, PlainDataError) as error:
-            raise BadInput(
-                f"The table of aims {path} cannot be read as YAML; give an existing file with --aims."
-            ) from error
+        remedy = f"expected the form of {EMBRACE_II.name}, which is included in this package"
+        return read_settings(cls, path, "table of aims", remedy)
 
     def aim_for(self, structure: str, metric: str) -> Aim:
         """Return the aim and limit of a metric; both are None if the table does not list it."""

@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
+from gynbtnet.runtime.settings_files import read_settings
 
 EXAMPLE = Path(__file__).with_name("tolerances.yaml")
 """File of tolerances to start from."""
@@ -36,17 +35,8 @@ class Tolerances(Settings):
         Raises:
             BadInput: If the file is missing or is not such a table.
         """
-        try:
-            return cls.model_validate(load_yaml(Path(path)))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            location = ".".join(map(str, first["loc"])) or "the whole file"
-            raise BadInput(
-                f"The tolerances {path} cannot be used ({location}: {first['msg']}); expected the form of "
-                f"{EXAMPLE.name}, which is included in this package."
-            ) from error
-        except (OSError, UnicodeDecodeError, PlainDataError) as error:
-            raise BadInput(f"The tolerances {path} cannot be read as YAML; give an existing file.") from error
+        remedy = f"expected the form of {EXAMPLE.name}, which is included in this package"
+        return read_settings(cls, path, "tolerances", remedy)
 
     @property
     def tolerances_mm(self) -> dict[str, float]:
