@@ -65,7 +65,7 @@ def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
 def test_a_question_that_cannot_be_answered(gynbtnet, folder: Path) -> None:
     for options, words in (
         (("--external-beam", "45"), "expected Gy/fractions such as 45/25"),
-        (("--aims", folder / "none.yaml"), "cannot be read as YAML"),
+        (("--aims", folder / "none.yaml"), "There is no file"),
         (("--patient", "nobody"), "is not in the cohort"),
         (("--doses", folder / "predictions" / "none"), "There is no folder"),
         (("--predictions", folder), "has no prediction of"),

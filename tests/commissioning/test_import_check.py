@@ -74,13 +74,14 @@ def filled(coordinates: str = "dicom") -> dict[str, object]:
             y, z = z, -y
         volume = round(volumes(name).half_slice_beyond, 2)
         rois[name] = {"name": name, "volume_cm3": volume, "x_mm": round(x, 1), "y_mm": round(y, 1), "z_mm": round(z, 1)}
-    return {"coordinates": coordinates, "number_of_rois": 4, "rois": rois, "planning_system": "TPS 1"}
+    seen = {"number_of_rois": 4, "on_bright_shapes": True, "planning_system": "TPS 1"}
+    return {"coordinates": coordinates, "rois": rois, **seen}
 
 
 @pytest.mark.parametrize("coordinates", ["dicom", "iec"])
 def test_a_right_import_meets_everything(coordinates: str) -> None:
     rows = compare_form(ImportForm.model_validate(filled(coordinates)))
-    assert {row.verdict for row in rows} == {"meets"} and len(rows) == 1 + 3 * len(SHAPES)
+    assert {row.verdict for row in rows} == {"meets"} and len(rows) == 2 + 3 * len(SHAPES)
     assert {row.note for row in rows if row.quantity == "volume"} == {"ends half a slice beyond them"}
 
 
@@ -93,11 +94,13 @@ def test_wrong_imports_fail() -> None:
     rois["IMPORT_OUTER"]["volume_cm3"] -= rois["IMPORT_INNER"]["volume_cm3"]
     rois["IMPORT_INNER"]["name"] = "IMPORT_INNE"
     values["number_of_rois"] = 5
+    values["on_bright_shapes"] = False
     failed = {
         (row.roi, row.quantity) for row in compare_form(ImportForm.model_validate(values)) if row.verdict == "fails"
     }
     assert failed == {
         ("", "number of ROIs"),
+        ("", "contours on the bright shapes"),
         ("IMPORT_C", "volume"),
         ("IMPORT_BALL", "centre (x, y, z)"),
         ("IMPORT_OUTER", "volume"),

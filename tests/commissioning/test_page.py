@@ -46,7 +46,8 @@ def test_a_filled_form_is_judged_on_the_page(kit: tuple[Path, CommissioningRecor
     check = replace(record.results.import_check, planning_system="TPS 3", rows=compare_form(form))
     read = replace(record, intended_use="", results=replace(record.results, import_check=check))
     page = commissioning_page(read, limits, StructureNames.load(), folder / "planted")
-    assert "1 of 13 values read, 1 outside tolerance" in page and "TPS 3" in page
+    assert "Form to fill in" in page, "not everything is read"
+    assert "1 of 14 values read, 1 outside tolerance" in page and "TPS 3" in page
     assert "-1.12 cm³ (-2.5%) from the nearer one" in page
     assert "The intended use is not typed yet." in page
 
@@ -71,7 +72,7 @@ def test_it_opens_at_any_width(chromium: Any, kit: tuple[Path, CommissioningReco
 
 
 def test_it_prints_to_pdf(chromium: Any, kit: tuple[Path, CommissioningRecord], tmp_path: Path) -> None:
-    chromium.open(kit[0] / PAGE)
+    chromium.open(kit[0] / PAGE, width=390)
     (tmp_path / "kit.pdf").write_bytes(chromium.pdf())
     assert (tmp_path / "kit.pdf").read_bytes().startswith(b"%PDF")
     if not shutil.which("pdftotext"):
@@ -80,6 +81,14 @@ def test_it_prints_to_pdf(chromium: Any, kit: tuple[Path, CommissioningRecord], 
         ["pdftotext", "-layout", tmp_path / "kit.pdf", "-"], capture_output=True, text=True, check=True
     ).stdout
     words = " ".join(text.split())
-    for expected in ("Sign-off", "Radiation oncologist", "IMPORT_INNER", "can't decide", "A male pelvis"):
+    for expected in (
+        "Sign-off",
+        "Radiation oncologist",
+        "IMPORT_INNER",
+        "can't decide",
+        "A male pelvis",
+        "Form to fill in",
+    ):
         assert expected in words
-    assert "scrolls sideways" not in words
+    assert "scrolls sideways" not in words, "a hint of the narrow window"
+    assert words.rindex("Sign-off") > words.rindex("Vandewinckele"), "the signatures are last"

@@ -1,6 +1,7 @@
 """A small cohort with its model, and predictions that are reviewed as in the browser."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from safetensors.torch import save_file
 from gynbtnet.datasets import Cohort, Split, ingest
 from gynbtnet.imaging import Geometry, Segmentation, StructureMasks, Volume, paint_masks, write_ct_series, write_volume
 from gynbtnet.learning import LearningRequest, LearningSettings, ScanFinder
+from gynbtnet.learning import round as learning_round
 from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation import Plan, save_plan
 from gynbtnet.review import open_case, open_session, patches_between, write_review
@@ -75,6 +77,17 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recipe = {"stage": "segmentation", "settings": SHORT.model_dump(mode="json")}
     (model / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return folder
+
+
+@pytest.fixture
+def without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a challenger be a copy of the champion, since only its training takes long."""
+
+    def copy(prepared: object, training: object, run: Path, *, start: Path, **_: object) -> Path:
+        shutil.copytree(start, run)
+        return run
+
+    monkeypatch.setattr(learning_round, "finetune", copy)
 
 
 @pytest.fixture

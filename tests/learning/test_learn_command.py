@@ -39,6 +39,7 @@ def test_what_it_prints(
     source: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    without_training: None,
     predicted: Callable[..., Path],
     reviewed: Callable[..., Path],
     learn: Callable[..., tuple[int, str]],

@@ -53,7 +53,7 @@ def test_a_stopped_round_ends_the_same_and_the_better_model_is_kept(
     request_of: Callable[..., LearningRequest],
 ) -> None:
     reviewed(predicted("new1", 20), truth(20))
-    scores(monkeypatch, {"round-1": UP, "round-2": BASE})
+    scores(monkeypatch, {"round-1": UP})
     request = request_of()
     whole = learn(request)
     assert (whole.round, whole.challenge and whole.challenge.promoted) == (1, True)
@@ -88,6 +88,20 @@ def test_a_stopped_round_ends_the_same_and_the_better_model_is_kept(
     nothing = learn(request)
     assert (nothing.round, nothing.champion) == (None, folders.run(1))
 
+
+def test_the_worse_model_is_kept_too(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_training: None,
+    predicted: Callable[..., Path],
+    reviewed: Callable[..., Path],
+    request_of: Callable[..., LearningRequest],
+) -> None:
+    reviewed(predicted("new1", 20), truth(20))
+    scores(monkeypatch, {"round-1": UP, "round-2": BASE})
+    request, folders = request_of(), LearningFolder(tmp_path / "learned")
+    assert learn(request).champion == folders.run(1)
     reviewed(predicted("new2", 21), truth(21))
     lost = learn(request)
     assert lost.round == 2 and lost.challenge is not None and not lost.challenge.promoted

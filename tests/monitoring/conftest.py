@@ -2,13 +2,26 @@
 
 import datetime
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gynbtnet.monitoring import ewma
+
+QUICK_YEARS = ewma.YEARS // 10
 START = datetime.datetime(2026, 1, 5, 9, tzinfo=datetime.UTC)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fewer_years() -> Iterator[None]:
+    """Simulate a tenth of the years for the limits, each kind of chart once; a slow test simulates all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ewma, "YEARS", QUICK_YEARS)
+        ewma.limit_multiple.cache_clear()
+        yield
+    ewma.limit_multiple.cache_clear()
 
 
 @pytest.fixture

@@ -10,10 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
+from gynbtnet.monitoring import monitoring_page
 from gynbtnet.monitoring.charts import chart_models, period_of
 from gynbtnet.monitoring.reviewed_predictions import find_reviews
 from gynbtnet.monitoring.scores import normal_scores
 from gynbtnet.monitoring.settings import MonitorSettings
+from gynbtnet.pictures import Picture
 from gynbtnet.runtime import BadInput
 
 from .conftest import lengths
@@ -22,6 +24,12 @@ from .conftest import lengths
 def charts_of(folder, **settings):
     models = chart_models(find_reviews(folder).reviews, MonitorSettings(**settings))
     return [{(chart.structure, chart.quantity.name): chart for chart in model.charts} for model in models]
+
+
+@pytest.fixture
+def without_charts(monkeypatch):
+    """Let pages have an empty picture for each chart, since drawing takes most of the time."""
+    monkeypatch.setattr(monitoring_page, "chart_picture", lambda _, title, **__: Picture(b"", title))
 
 
 def run(*arguments):
@@ -44,7 +52,7 @@ def test_points_by_hand(write_reviews):
     assert charts["", "body_hu_mean"].points["reviews"].sum() == 15
 
 
-def test_more_edits_are_an_alarm_with_exit_code_3(write_reviews, tmp_path):
+def test_more_edits_are_an_alarm_with_exit_code_3(write_reviews, tmp_path, monkeypatch):
     folder = write_reviews(lengths(40) + lengths(30, 250, seed=1))
     result = run(folder, "--out", tmp_path / "out")
     assert result.exit_code == 3, result.output
@@ -52,15 +60,17 @@ def test_more_edits_are_an_alarm_with_exit_code_3(write_reviews, tmp_path):
     assert "HU" not in result.output
     page = (tmp_path / "out" / "monitoring.html").read_text()
     assert "Synthetic data" in page and "beyond the limits" in page
+    assert page.count("<img ") == 5, "a picture of each chart with points"
     table = pd.read_csv(tmp_path / "out" / "monitoring.csv")
     assert table[table["quantity"] == "added_path_length_mm"]["alarm"].astype(bool).any()
     for secret in ("SECRET", "patient-0", '1.2"'):
         assert secret not in page + result.output + (tmp_path / "out" / "monitoring.csv").read_text()
+    monkeypatch.setattr(monitoring_page, "chart_picture", lambda _, title, **__: Picture(b"", title))
     later = run(folder, "--out", tmp_path / "out", "--since", "2030-01-01")
     assert later.exit_code == 0 and "Earlier alarms" in later.output
 
 
-def test_another_scanner_is_found_by_its_hu(write_reviews, tmp_path):
+def test_another_scanner_is_found_by_its_hu(write_reviews, tmp_path, without_charts):
     write_reviews(lengths(40))
     folder = write_reviews(lengths(20, seed=2), first=40, hu=-8.0)
     result = run(folder, "--out", tmp_path / "out", "--by", "month")
@@ -134,7 +144,7 @@ def test_a_damaged_file_does_not_stop_the_others(write_reviews, tmp_path):
         find_reviews(tmp_path / "absent")
 
 
-def test_a_baseline_of_dates(write_reviews, tmp_path):
+def test_a_baseline_of_dates(write_reviews, tmp_path, without_charts):
     folder = write_reviews(lengths(60))
     result = run(folder, "--out", tmp_path / "out", "--baseline", "2026-02-01..2026-03-31")
     assert result.exit_code in (0, 3), result.output  # any of the charts may raise a false alarm

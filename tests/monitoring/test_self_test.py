@@ -1,6 +1,7 @@
 """The constancy check: the same model gives the same voxels, another gives others, and what has changed is stated."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +13,23 @@ from typer.testing import CliRunner
 from gynbtnet.cli import app
 from gynbtnet.imaging import StructureMasks
 from gynbtnet.inference import load_model
+from gynbtnet.monitoring import self_test as module
 from gynbtnet.monitoring.self_test import SelfTest, compare_self_tests, read_self_test, record_self_test, run_self_test
 from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation import Plan, save_plan
 from gynbtnet.runtime import BadInput
+
+SMALL = {"_SPACING": (8.0, 8.0, 8.0), "_MATRIX": (16, 32, 40)}
+WHOLE = {name: getattr(module, name) for name in SMALL}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_scan() -> Iterator[None]:
+    """Let the phantom have a 24th of the voxels; one test has all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL.items():
+            patch.setattr(module, name, value)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +43,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recorded(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def recorded(model: Path, small_scan: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("records") / "record"
     record_self_test(run_self_test(load_model(model)), folder)
     return folder
@@ -80,3 +94,21 @@ def test_a_record_is_not_replaced_and_not_trusted_if_it_was_edited(model, record
     (edited / "self_test.json").write_text(json.dumps(record | {"masks_sha256": "0" * 64}))
     with pytest.raises(BadInput, match="other voxels than"):
         read_self_test(edited)
+
+
+@pytest.fixture
+def whole_scan(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in WHOLE.items():
+        monkeypatch.setattr(module, name, value)
+
+
+def test_a_record_of_another_scan_is_refused(recorded: Path, whole_scan: None) -> None:
+    with pytest.raises(BadInput, match="another synthetic scan"):
+        read_self_test(recorded)
+
+
+@pytest.mark.slow
+def test_the_whole_scan_gives_the_same_voxels(model: Path, whole_scan: None, tmp_path: Path) -> None:
+    assert run("--self-test", model, "--record", "--out", tmp_path / "record").exit_code == 0
+    assert read_self_test(tmp_path / "record").masks.bits.geometry.shape == (40, 96, 128)
+    assert run("--self-test", model, "--out", tmp_path / "record").exit_code == 0

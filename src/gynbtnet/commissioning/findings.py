@@ -57,14 +57,25 @@ class Findings:
             *((f"To be reviewed first: {review}.",) if review else ()),
         )
 
-    def is_new_beyond(self, control: "Findings") -> bool:
-        """Return whether there is a finding that a scan without the planted failure doesn't have."""
+    def split_by(self, control: "Findings") -> tuple["Findings", "Findings"]:
+        """Return the findings that the control doesn't have, and those that it has as well.
+
+        Warnings are compared without their numbers, flags by structure and kind.
+
+        Args:
+            control: findings in the scan without the planted failure.
+        """
         if self.refusal:
-            return not control.refusal
-        return bool(
-            set(self.flags or ()).difference(control.flags or ())
-            or set(map(_kind, self.warnings)).difference(map(_kind, control.warnings))
-            or set(self.review).difference(control.review)
+            return (Findings(), self) if control.refusal else (self, Findings())
+        return self._where(control, shared=False), self._where(control, shared=True)
+
+    def _where(self, control: "Findings", *, shared: bool) -> "Findings":
+        flags, kinds = self.flags or {}, set(map(_kind, control.warnings))
+        return Findings(
+            "",
+            tuple(warning for warning in self.warnings if (_kind(warning) in kinds) == shared),
+            {name: sentence for name, sentence in flags.items() if (name in (control.flags or {})) == shared},
+            tuple(name for name in self.review if (name in control.review) == shared),
         )
 
 

@@ -20,7 +20,7 @@ from gynbtnet.commissioning.import_phantom import SHAPES, volumes
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
-from gynbtnet.runtime.settings_file import load_settings
+from gynbtnet.runtime.settings_files import read_settings
 
 FORM = "form.yaml"
 SHARE, LEAST_CM3, MOST_MM = 0.02, 0.1, 1.0
@@ -29,9 +29,10 @@ ImportVerdict = Literal["meets", "fails", "not read"]
 
 _EXPLANATION = """\
 Import CT/ and RS.dcm of this folder into the planning system as you import contours of a patient. Type what it shows.
-Then run the same command again. Leave null if the system doesn't show a value.
+The page has this form for paper. Then run the same command again. Leave null if the system doesn't show a value.
 Coordinates are in mm, head first supine. With dicom, x is to the patient's left, y to the back, z to the head.
 With iec, x is to the patient's left, y to the head, z to the front.
+Type true for on_bright_shapes if all contours are on the bright shapes of the CT, otherwise false.
 Type the name of a ROI as the system shows it, the volume in cm³, and the centre of mass in mm.
 """
 _FORM = """\
@@ -40,6 +41,7 @@ read_by: ""
 read_on: ""
 coordinates: dicom
 number_of_rois: null
+on_bright_shapes: null
 rois:
 """
 
@@ -62,6 +64,7 @@ class ImportForm(Settings):
     read_on: str = Field("", description="Date, as text.")
     coordinates: Literal["dicom", "iec"] = Field("dicom", description="Coordinates of the centres.")
     number_of_rois: int | None = Field(None, ge=0, description="Number of ROIs.")
+    on_bright_shapes: bool | None = Field(None, description="Whether the contours are on the bright shapes of the CT.")
     rois: Mapping[str, ReadRoi] = Field({}, description="Values by the name that was written.")
     remarks: str = Field("", description="Anything else, such as a message at the import.")
 
@@ -72,15 +75,8 @@ class ImportForm(Settings):
         Raises:
             BadInput: If it isn't YAML, or a key or value is not possible.
         """
-        form = load_settings(
-            cls,
-            path,
-            name="The form",
-            if_wrong=(
-                "correct it, with dates in quotation marks, or delete it and run the command again for an empty one"
-            ),
-            if_unreadable="correct it",
-        )
+        remedy = "correct it, with dates in quotation marks, or delete it and run the command again for an empty one"
+        form = read_settings(cls, path, "form", remedy)
         unknown = sorted(set(form.rois).difference(SHAPES))
         if unknown:
             raise BadInput(f"The form {path} has {unknown[0]}, expected {', '.join(SHAPES)}; restore the name.")
@@ -120,20 +116,25 @@ def write_form(path: Path) -> None:
 
 def compare_form(form: ImportForm) -> tuple[ImportRow, ...]:
     """Compare what was read with the known values."""
-    count = form.number_of_rois
-    rows = [
-        ImportRow(
-            "",
-            "number of ROIs",
-            str(len(SHAPES)),
-            "" if count is None else str(count),
-            "not read" if count is None else _verdict(count == len(SHAPES)),
-        )
-    ]
+    rows = [_count_row(form.number_of_rois), _image_row(form.on_bright_shapes)]
     for name in SHAPES:
         read = form.rois.get(name, ReadRoi())
         rows += [_name_row(name, read), _volume_row(name, read), _position_row(name, read, form.coordinates)]
     return tuple(rows)
+
+
+def _count_row(count: int | None) -> ImportRow:
+    expected, quantity = str(len(SHAPES)), "number of ROIs"
+    if count is None:
+        return ImportRow("", quantity, expected, "", "not read")
+    return ImportRow("", quantity, expected, str(count), _verdict(count == len(SHAPES)))
+
+
+def _image_row(on_bright_shapes: bool | None) -> ImportRow:
+    quantity = "contours on the bright shapes"
+    if on_bright_shapes is None:
+        return ImportRow("", quantity, "yes", "", "not read")
+    return ImportRow("", quantity, "yes", "yes" if on_bright_shapes else "no", _verdict(on_bright_shapes))
 
 
 def _name_row(name: str, read: ReadRoi) -> ImportRow:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
-from gynbtnet.runtime.settings_file import load_settings
+from gynbtnet.runtime.settings_files import read_settings
 
 MetricName = Literal["surface_dsc", "dsc", "hd95_mm", "added_path_length", "delta_d90_gy", "delta_d2cc_gy"]
 Side = Literal["at least", "at most", "within"]
@@ -90,16 +90,9 @@ class Limits(Settings):
         Raises:
             BadInput: If the file is absent, isn't YAML, or has an unknown key or an impossible value.
         """
-        path = Path(path)
-        if not path.is_file():
+        if not Path(path).is_file():
             raise BadInput(f"There is no file {path}; write one with `gynbtnet commission MODEL --init {path}`.")
-        return load_settings(
-            cls,
-            path,
-            name="The limits",
-            if_wrong="correct them, or write them again with --init",
-            if_unreadable="correct the file",
-        )
+        return read_settings(cls, path, "limits", "correct them, or write others with --init and a new name")
 
     @property
     def numbers(self) -> dict[str, float]:

@@ -1,16 +1,16 @@
 """Page of a kit: one HTML file that prints to PDF."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gynbtnet.commissioning.import_form import LEAST_CM3, MOST_MM, SHARE, ImportVerdict
+from gynbtnet.commissioning.import_section import import_section, import_summary
 from gynbtnet.commissioning.limit_history import changes
 from gynbtnet.commissioning.limits import METRICS, Limits
 from gynbtnet.commissioning.measured_values import LimitResult
 from gynbtnet.commissioning.page_texts import (
     AGAIN,
+    DECISIONS,
     HISTORY,
-    IMPORT,
     NO_APPROVAL,
     NOT_TYPED,
     OUTCOMES,
@@ -26,6 +26,7 @@ from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
 from gynbtnet.pages.html_elements import Badge, BadgeKind
 from gynbtnet.pages.page_frame import html_page
+from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.pictures.picture import Picture
 from gynbtnet.runtime.phrases import counted
 
@@ -42,7 +43,6 @@ _OUTCOME_KINDS: Mapping[Outcome, BadgeKind] = {
     "control": "open",
     "not run": "fair",
 }
-_IMPORT_KINDS: Mapping[ImportVerdict, BadgeKind] = {"meets": "good", "fails": "bad", "not read": "open"}
 
 
 def commissioning_page(record: CommissioningRecord, limits: Limits, names: StructureNames, planted: Path) -> str:
@@ -64,12 +64,12 @@ def commissioning_page(record: CommissioningRecord, limits: Limits, names: Struc
         ("Results against the limits", _limits(results, limits, names)),
         ("When the limits were set", _history(record)),
         ("Local cases", _local_cases(results.local, names)),
-        ("Planted failures", _planted(results, planted)),
-        ("Import into the planning system", _import_check(results)),
+        ("Planted failures", _planted(results, planted, record.model.structures, names)),
+        ("Import into the planning system", import_section(results.import_check)),
         ("Model and software", _versions(record)),
         ("When to commission again", _again()),
-        ("Sign-off", _sign_off(record)),
         ("Methods and sources", _methods(limits)),
+        ("Sign-off", _sign_off(record, results.local)),
     )
     return html_page(
         f"Commissioning of {record.model.name}",
@@ -94,12 +94,9 @@ def _summary(record: CommissioningRecord, results: Results) -> Iterator[str]:
     )
     planted = [failure for failure in results.planted if failure.outcome in ("refused", "flagged", "not noticed")]
     unnoticed = [failure for failure in planted if failure.outcome == "not noticed"]
-    rows = results.import_check.rows
-    read = [row for row in rows if row.verdict != "not read"]
-    outside = [row for row in rows if row.verdict == "fails"]
     texts = [
         f"Planted failures: {len(unnoticed)} of {len(planted)} not noticed by the software.",
-        f"Import into the planning system: {len(read)} of {len(rows)} values read, {len(outside)} outside tolerance.",
+        import_summary(results.import_check),
         "" if local.training_checked else local.training,
         "" if record.intended_use else "The intended use is not typed yet.",
         f"{counted(len(local.refused), 'local case')} got no contours and is in no mean." if local.refused else "",
@@ -113,12 +110,12 @@ def _intended_use(record: CommissioningRecord) -> Iterator[str]:
 
 
 def _limits(results: Results, limits: Limits, names: StructureNames) -> Iterator[str]:
-    heads = ["structure", "metric", "limit", "mean", f"{100 * limits.confidence:g} % interval", "cases", "patients"]
-    heads += ["verdict", "patients that decide"]
+    heads = ["structure", "metric", "verdict", "limit", "mean", f"{100 * limits.confidence:g} % interval", "cases"]
+    heads += ["patients", "patients that decide"]
     yield html.table(
         heads,
         [_limit_row(result, names) for result in results.limits],
-        numbers=slice(2, 7),
+        numbers=slice(3, 8),
         download="limits.csv",
     )
     yield html.badge_legend((_VERDICT_KINDS[verdict], f"{verdict}: {words}") for verdict, words in VERDICTS.items())
@@ -145,12 +142,12 @@ def _limit_row(result: LimitResult, names: StructureNames) -> list[html.Cell]:
     return [
         names.display_name(result.structure),
         metric.title,
+        Badge(judgement.verdict, _VERDICT_KINDS[judgement.verdict], VERDICTS[judgement.verdict]),
         _limit_text(result),
         "–" if judgement.mean is None else metric.printed(judgement.mean),
         interval,
         str(judgement.cases),
         str(judgement.patients),
-        Badge(judgement.verdict, _VERDICT_KINDS[judgement.verdict], VERDICTS[judgement.verdict]),
         _deciding(judgement),
     ]
 
@@ -172,14 +169,16 @@ def _history(record: CommissioningRecord) -> Iterator[str]:
     for seen in record.history:
         what = "first version" if before is None else changes(before.numbers, seen.numbers)
         when = "after results" if seen.after_results else "before results"
-        rows.append((seen.first_seen, seen.sha256[:8], seen.set_by or "not typed", what, when, seen.reason or "–"))
+        rows.append(
+            (_time(seen.first_seen), seen.sha256[:8], seen.set_by or "not typed", what, when, seen.reason or "–")
+        )
         before = seen
     heads = ["first seen by the kit", "digest", "set by", "changes", "seen", "reason"]
     yield html.table(heads, rows, numbers=slice(0, 0))
     yield html.paragraph(HISTORY)
     looks = [
         (
-            look.time,
+            _time(look.time),
             look.limits[:8],
             str(look.cases),
             str(look.patients),
@@ -217,22 +216,32 @@ def _local_cases(local: LocalCases, names: StructureNames) -> Iterator[str]:
         yield html.table(["case", "reason"], list(local.refused.items()), numbers=slice(0, 0))
 
 
-def _planted(results: Results, folder: Path) -> Iterator[str]:
+def _planted(results: Results, folder: Path, structures: Sequence[str], names: StructureNames) -> Iterator[str]:
     yield html.paragraph(PLANTED)
     rows: list[list[html.Cell]] = [
         [
             failure.planted,
             Badge(failure.outcome, _OUTCOME_KINDS[failure.outcome], OUTCOMES[failure.outcome]),
-            "\n".join(failure.report) or "nothing",
+            _report(failure),
         ]
         for failure in results.planted
     ]
     yield html.table(["planted (synthetic)", "outcome", "report of the software"], rows, numbers=slice(0, 0))
     yield html.badge_legend((_OUTCOME_KINDS[outcome], f"{outcome}: {words}") for outcome, words in OUTCOMES.items())
-    for failure in results.planted:
-        picture = _picture(failure, folder)
-        if picture is not None:
-            yield html.figure([picture], failure.planted)
+    pictures = [(failure.planted, _picture(failure, folder)) for failure in results.planted]
+    figures = [html.figure([picture], caption) for caption, picture in pictures if picture is not None]
+    if figures:
+        yield html.heading("Contours that were not refused", 3)
+        yield html.legend((names.display_name(name), visible_colour(name, names)) for name in structures)
+        yield html.pairwise(figures)
+
+
+def _report(failure: PlantedFailure) -> str:
+    """Return the findings one below the other, those of the control last."""
+    lines = list(failure.report) or ["Nothing new." if failure.outcome == "not noticed" else "Nothing."]
+    if failure.as_control:
+        lines += ["As for the control:", *failure.as_control]
+    return "\n".join(lines)
 
 
 def _picture(failure: PlantedFailure, folder: Path) -> Picture | None:
@@ -240,30 +249,6 @@ def _picture(failure: PlantedFailure, folder: Path) -> Picture | None:
     if failure.outcome == "refused" or not path.is_file():
         return None
     return Picture(path.read_bytes(), f"Contours on axial, coronal and sagittal planes. {failure.planted}")
-
-
-def _import_check(results: Results) -> Iterator[str]:
-    check = results.import_check
-    yield html.paragraph(IMPORT.format(share=100 * SHARE, cm3=LEAST_CM3, mm=MOST_MM))
-    typed = (
-        ("planning system", check.planning_system),
-        ("read by", check.read_by),
-        ("read on", check.read_on),
-        ("remarks", check.remarks),
-    )
-    yield html.definition_list((name, value or "not typed") for name, value in typed)
-    rows: list[list[html.Cell]] = [
-        [
-            row.roi or "all",
-            row.quantity,
-            row.expected,
-            row.read or "–",
-            Badge(row.verdict, _IMPORT_KINDS[row.verdict], row.verdict),
-            row.note or "–",
-        ]
-        for row in check.rows
-    ]
-    yield html.table(["ROI", "quantity", "known", "read", "verdict", "note"], rows, numbers=slice(0, 0))
 
 
 def _versions(record: CommissioningRecord) -> Iterator[str]:
@@ -285,11 +270,13 @@ def _again() -> Iterator[str]:
     yield html.bullets(AGAIN)
 
 
-def _sign_off(record: CommissioningRecord) -> Iterator[str]:
-    yield html.paragraph(f"For the model {record.model.sha256[:8]} and the limits {record.history[-1].sha256[:8]}.")
-    rows = [(role, "\n\n", "", "", "") for role in SIGNATURES]
-    signed = html.table(["role", "name", "decision", "date", "signature"], rows, numbers=slice(0, 0))
-    yield html.keep_together(signed)
+def _sign_off(record: CommissioningRecord, local: LocalCases) -> Iterator[str]:
+    yield html.paragraph(
+        f"For the model {record.model.sha256[:8]}, the limits {record.history[-1].sha256[:8]} and the "
+        f"{counted(local.cases, 'local case')} {local.sha256[:8]} of {counted(local.patients, 'patient')}."
+    )
+    rows = [(role, "", DECISIONS, "", "") for role in SIGNATURES]
+    yield html.form(["role", "name", "decision", "date", "signature"], rows)
 
 
 def _methods(limits: Limits) -> Iterator[str]:
@@ -298,3 +285,8 @@ def _methods(limits: Limits) -> Iterator[str]:
 
 def _counts(values: Mapping[str, int]) -> str:
     return ", ".join(f"{name} ({number})" for name, number in values.items())
+
+
+def _time(text: str) -> str:
+    """Return a time of the record with a space between date and time."""
+    return text.replace("T", " ")

@@ -9,6 +9,10 @@ NO_APPROVAL = (
     "This page reports tests of a research tool on cases of one clinic. It is no approval and no conformity "
     "assessment, and it makes no device of the software. The people who use the contours decide and sign."
 )
+NOT_READ = (
+    "Print this page and write down what the planning system shows; x, y and z are coordinates of the centre of mass. "
+    "Then type it into import_check/form.yaml, and run the command again."
+)
 NOT_TYPED = "Not typed yet: type intended_use in the file of limits, and run the command again."
 VERDICTS: Mapping[Verdict, str] = {
     "meets": "the whole interval is on the acceptable side of the limit",
@@ -25,8 +29,8 @@ OUTCOMES: Mapping[Outcome, str] = {
 }
 PLANTED = (
     "Each of these scans and contours is synthetic: the fault was planted to see what the software reports. A local "
-    "scan is compared with the same scan unchanged, a phantom with the phantom without a fault. Contours that nobody "
-    "refuses may look plausible."
+    "scan is compared with the same scan unchanged, a phantom with the phantom without a fault. Each fault is planted "
+    "in one scan; in another one the outcome may differ. Contours that nobody refuses may look plausible."
 )
 HISTORY = (
     "Times are those of the computer that ran the command. The record shows an honest mistake; it can't stop someone "
@@ -47,6 +51,7 @@ AGAIN = (
     "New contouring guidelines, or other people who contour the reference.",
     "An alarm in the monitoring of corrections, and at least once a year a sample of new patients.",
 )
+DECISIONS = "☐ in use\n☐ in use if:\n☐ not in use"
 SIGNATURES = ("Medical physicist", "Radiation oncologist", "Head of department")
 _INTERVALS = (
     "Means are over cases. The {percent} % intervals are Student's t intervals over patients: standard errors come "

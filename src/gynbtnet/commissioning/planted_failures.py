@@ -46,13 +46,15 @@ class PlantedFailure:
         outcome: "refused": no contours. "flagged": the software reports something that it doesn't report without
             the failure. "not noticed": nothing new is reported. "control": without a failure. "not run": it can't be
             made for this model.
-        report: all findings of the software, one sentence or two each.
+        report: findings of the software that the control doesn't have, one sentence or two each; of a control all.
+        as_control: findings that the control has as well.
     """
 
     name: str
     planted: str
     outcome: Outcome
     report: tuple[str, ...]
+    as_control: tuple[str, ...] = ()
 
 
 def run_planted_failures(
@@ -94,14 +96,14 @@ def run_planted_failures(
             results.append(PlantedFailure(scan.name, scan.planted, "control", findings.sentences(names)))
             continue
         compared = control if scan.origin == "local" or phantom_control is None else phantom_control
-        results.append(PlantedFailure(scan.name, scan.planted, _outcome(findings, compared), findings.sentences(names)))
+        results.append(_judged(scan.name, scan.planted, findings, compared, names))
     return tuple(results)
 
 
-def _outcome(findings: Findings, control: Findings) -> Outcome:
-    if findings.refusal:
-        return "refused"
-    return "flagged" if findings.is_new_beyond(control) else "not noticed"
+def _judged(name: str, planted: str, findings: Findings, control: Findings, names: StructureNames) -> PlantedFailure:
+    new, shared = (part.sentences(names) for part in findings.split_by(control))
+    outcome: Outcome = "refused" if findings.refusal else "flagged" if new else "not noticed"
+    return PlantedFailure(name, planted, outcome, new, shared)
 
 
 def _predict(
@@ -157,7 +159,7 @@ def _half_organ(
     reviewed = replace(reviewed, warnings=(*control.warnings, *reviewed.warnings))
     findings = Findings.of_prediction(reviewed)
     _draw(case.image, reviewed.segmentation, out / "half_organ" / PICTURE, planted, names)
-    return PlantedFailure("half_organ", planted, _outcome(findings, control), findings.sentences(names))
+    return _judged("half_organ", planted, findings, control, names)
 
 
 def without_left_half(segmentation: Segmentation, structure: str) -> Segmentation:

@@ -11,7 +11,7 @@ from gynbtnet.commissioning.planted_failures import PlantedFailure
 from gynbtnet.runtime.json_files import read_json, write_json
 
 RECORD, PAGE = "commission.json", "commission.html"
-SCHEMA = 1
+SCHEMA = 2
 """Version of the format; it rises when a field changes its name or meaning."""
 
 

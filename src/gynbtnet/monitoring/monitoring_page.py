@@ -22,11 +22,12 @@ from gynbtnet.runtime.progress import track
 PAGE, TABLE = "monitoring.html", "monitoring.csv"
 
 _RULE = (
-    "A point is the mean of the reviews of a {by}. Each value gets the normal score of its rank in the baseline. The "
-    "lower plot is the exponentially weighted moving average of these scores with λ = {smoothing:g}. Above 0 means "
-    "higher than in the baseline. A point beyond the limits is an alarm. The limits are simulated for a false-alarm "
+    "A point is the mean of the reviews of a {by}. In the upper plot, the dashed line is the mean of the baseline. "
+    "Each value gets the normal score of its rank in the baseline. The lower plot is the exponentially weighted moving "
+    "average (EWMA) of these scores with λ = {smoothing:g}. Above 0 means higher than in the baseline. The grey area "
+    "is within the limits. A point beyond them has a cross and is an alarm. The limits are simulated for a false-alarm "
     "rate. If nothing has changed, any of the {charts} charts of this model raises an alarm in its first year with a "
-    "probability of at most {rate:.0%}, {own:.2%} per chart. The uncertainty of the baseline is included."
+    "probability of at most {rate:g} %, {own:.2g} % per chart. The uncertainty of the baseline is included."
 )
 _MEANING = (
     "An alarm states that something has changed, not what: the model, the scanner, the patients, or the people who "
@@ -160,6 +161,7 @@ def _summary(models: Sequence[ModelCharts], found: FoundReviews, names: Structur
             else ""
         )
         + (f" {counted(len(found.problems), 'file')} could not be used." if found.problems else "")
+        + " The digits after the name of a model begin the SHA-256 of its weights."
     )
     if alarms:
         yield html.bullets(alarm_sentence(alarm, names) for alarm in alarms)
@@ -169,25 +171,21 @@ def _model_section(
     model: ModelCharts, settings: MonitorSettings, names: StructureNames, *, synthetic: bool
 ) -> Iterator[str]:
     yield html.paragraph(f"{counted(model.reviews, 'review')} from {model.first} to {model.last}.")
-    yield html.table(
-        ["structure", "quantity", "result", "baseline", "latest", "reviews of the baseline"],
-        [_row(chart, names) for chart in model.charts],
-        numbers=slice(3, None),
-    )
-    yield html.paragraph(
-        _RULE.format(
-            by=settings.by, smoothing=settings.smoothing, charts=len(model.charts), rate=settings.false_alarms,
-            own=model.rate,
-        ),
-        "note",
-    )  # fmt: skip
-    yield html.paragraph(_MEANING, "note")
+    heads = ["structure", "quantity", "result", "baseline", "reviews of the baseline"]
+    heads += [f"latest {settings.by}", "its reviews", "points"]
+    yield html.table(heads, [_row(chart, names) for chart in model.charts], numbers=slice(3, None))
     drawn = [chart for chart in model.charts if len(chart.points)]
+    if not drawn:
+        return
+    yield html.badge_legend([("good", "within the limits: no alarm"), ("bad", "beyond the limits: an alarm")])
+    rate, own = 100 * settings.false_alarms, 100 * model.rate
+    rule = _RULE.format(by=settings.by, smoothing=settings.smoothing, charts=len(model.charts), rate=rate, own=own)
+    yield html.paragraph(rule, "note")
+    yield html.paragraph(_MEANING, "note")
     pictures = [
         chart_picture(chart, _title(chart, names), synthetic=synthetic) for chart in track(drawn, "Drawing charts")
     ]
-    if pictures:
-        yield html.figure(pictures, "")
+    yield html.figure(pictures, "")
 
 
 def _title(chart: Chart, names: StructureNames) -> str:
@@ -199,12 +197,14 @@ def _row(chart: Chart, names: StructureNames) -> list[html.Cell]:
     structure = names.display_name(chart.structure) if chart.structure else "scan"
     baseline = f"{chart.baseline.mean():.{decimals}f}" if len(chart.baseline) else "–"
     result: html.Cell = chart.problem
-    latest = "–"
+    latest = reviews = "–"
     if len(chart.points):
-        latest = f"{chart.points['mean'].iloc[-1]:.{decimals}f}"
+        last = chart.points.iloc[-1]
+        latest, reviews = f"{last['mean']:.{decimals}f}", str(last["reviews"])
         alarms = int(chart.points["alarm"].sum())
         badge = html.Badge("within the limits", "good", "no alarm")
         if alarms:
-            badge = html.Badge(f"{counted(alarms, 'point')} beyond", "bad", "alarm")
+            badge = html.Badge(f"{alarms} beyond", "bad", "points beyond the limits: an alarm")
         result = (badge, f"unknown in {counted(chart.unknown, 'review')}") if chart.unknown else badge
-    return [structure, chart.quantity.title, result, baseline, latest, str(len(chart.baseline))]
+    numbers = [baseline, str(len(chart.baseline)), latest, reviews, str(len(chart.points))]
+    return [structure, chart.quantity.title, result, *numbers]

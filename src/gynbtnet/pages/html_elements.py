@@ -52,7 +52,7 @@ class Link:
 
 Cell = str | Badge | Link | tuple[str | Badge, ...]
 """Content of a cell of a table, or several below one another; a line break in a text begins a new line."""
-_WORDY = 60
+_WORDY = 40
 """Number of letters from which a cell gets a width that can be read on a phone."""
 
 
@@ -116,6 +116,19 @@ def table(
     link = csv_link(csv_text(heads, rows if data is None else data), download) if download else ""
     content = f'<table class="sortable"><thead><tr>{cells(heads, "th")}</tr></thead><tbody>{body}</tbody></table>'
     return wide(content) + link
+
+
+def form(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table to fill in on paper: its cells have borders and room to write, and stay on one page.
+
+    Args:
+        heads: names of the columns.
+        rows: the cells of each row; those to fill in are empty.
+    """
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="kept form">{wide(table)}</div>'
 
 
 def _cell(cell: Cell) -> str:

@@ -21,7 +21,18 @@ def write_json(value: Any, path: Path) -> None:
         path: file to write; an existing one is replaced.
     """
     with atomic_write(path) as partial:
-        partial.write_bytes(TypeAdapter(type(value)).dump_json(value, indent=1))
+        partial.write_bytes(_as_json(value))
+
+
+def write_changed_json(value: Any, path: Path) -> None:
+    """Write a dataclass as :func:`write_json` does, unless the file has this content already.
+
+    Args:
+        value: instance of a dataclass.
+        path: file to write; one with other content is replaced.
+    """
+    if not path.is_file() or path.read_bytes() != _as_json(value):
+        write_json(value, path)
 
 
 def read_json(kind: type[T], path: Path, remedy: str) -> T:
@@ -47,9 +58,18 @@ def read_json(kind: type[T], path: Path, remedy: str) -> T:
     except (PlainDataError, OSError) as error:
         raise BadInput(f"{path} is damaged or was edited ({error}); {remedy}.") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(step) for step in first["loc"]) or "the file as a whole"
-        raise BadInput(f"{path} is damaged or was edited ({field}: {first['msg']}); {remedy}.") from error
+        raise BadInput(f"{path} is damaged or was edited ({first_problem(error)}); {remedy}.") from error
+
+
+def _as_json(value: Any) -> bytes:
+    return TypeAdapter(type(value)).dump_json(value, indent=1)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem of a validation with its location, such as ``structures.0: Field required``."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    location = ".".join(map(str, first["loc"])) or "the whole file"
+    return f"{location}: {first['msg']}"
 
 
 def sha256_of(*files: Path) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.preparation.store import PreparedCase
-from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.json_files import read_json, write_changed_json
 from gynbtnet.runtime.phrases import counted
 
 TRAINING_DATA = "training_data.json"
@@ -48,9 +48,7 @@ class TrainingData:
 
     def save(self, folder: Path) -> None:
         """Write the file into a run folder, atomically, unless it has the same content."""
-        path = Path(folder) / TRAINING_DATA
-        if not path.is_file() or TrainingData.load(folder) != self:
-            write_json(self, path)
+        write_changed_json(self, Path(folder) / TRAINING_DATA)
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingData | None":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.preparation.store import PreparedCase
-from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.json_files import read_json, write_changed_json
 
 TRAINING_SCANS = "training_scans.json"
 """Name of the file in a run folder."""
@@ -65,9 +65,7 @@ class TrainingScans:
 
     def save(self, folder: Path) -> None:
         """Write the file into a run folder, atomically, unless it has the same content."""
-        path = Path(folder) / TRAINING_SCANS
-        if not path.is_file() or TrainingScans.load(folder) != self:
-            write_json(self, path)
+        write_changed_json(self, Path(folder) / TRAINING_SCANS)
 
     @classmethod
     def load(cls, folder: Path) -> "TrainingScans | None":

@@ -137,7 +137,7 @@ def test_another_table_of_aims(tmp_path):
     path.write_text("a: [")
     with pytest.raises(BadInput, match="cannot be read as YAML"):
         PlanningAims.load(path)
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="There is no file"):
         PlanningAims.load(tmp_path / "none.yaml")
 
 

@@ -268,5 +268,5 @@ def test_tolerances_of_a_file(tmp_path):
         path.write_text(wrong)
         with pytest.raises(BadInput, match="tolerances"):
             Tolerances.load(path)
-    with pytest.raises(BadInput, match="cannot be read"):
+    with pytest.raises(BadInput, match="There is no file"):
         Tolerances.load(tmp_path / "none.yaml")

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from gynbtnet.evaluation.dose.metrics import parse_metric_name
 from gynbtnet.runtime.settings import Settings
-from gynbtnet.runtime.settings_file import load_settings
+from gynbtnet.runtime.settings_files import read_settings
 
 Verdict = Literal["aim met", "aim missed", "limit met", "limit missed", "not judged", ""]
 """Judgement of a total dose. For a metric with an aim and a limit, "limit met" means that the aim is missed. Empty if
@@ -100,13 +100,8 @@ class PlanningAims(Settings):
         Raises:
             BadInput: If the file is missing or is not such a table.
         """
-        return load_settings(
-            cls,
-            path,
-            name="The table of aims",
-            if_wrong=f"expected the form of {EMBRACE_II.name}, which is included in this package",
-            if_unreadable="give an existing file with --aims",
-        )
+        remedy = f"expected the form of {EMBRACE_II.name}, which is included in this package"
+        return read_settings(cls, path, "table of aims", remedy)
 
     def aim_for(self, structure: str, metric: str) -> Aim:
         """Return the aim and limit of a metric; both are None if the table does not list it."""

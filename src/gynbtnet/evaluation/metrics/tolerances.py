@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from gynbtnet.runtime.settings import Settings
-from gynbtnet.runtime.settings_file import load_settings
+from gynbtnet.runtime.settings_files import read_settings
 
 EXAMPLE = Path(__file__).with_name("tolerances.yaml")
 """File of tolerances to start from."""
@@ -35,13 +35,8 @@ class Tolerances(Settings):
         Raises:
             BadInput: If the file is missing or is not such a table.
         """
-        return load_settings(
-            cls,
-            path,
-            name="The tolerances",
-            if_wrong=f"expected the form of {EXAMPLE.name}, which is included in this package",
-            if_unreadable="give an existing file",
-        )
+        remedy = f"expected the form of {EXAMPLE.name}, which is included in this package"
+        return read_settings(cls, path, "tolerances", remedy)
 
     @property
     def tolerances_mm(self) -> dict[str, float]:

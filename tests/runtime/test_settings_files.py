@@ -1,0 +1,61 @@
+"""Settings and data in files: what is read back, and one sentence for each damage."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+from gynbtnet.runtime import BadInput, Settings, read_json
+from gynbtnet.runtime.json_files import write_changed_json
+from gynbtnet.runtime.settings_files import read_settings
+
+
+class Light(Settings):
+    """Settings with a range."""
+
+    name: str
+    watts: float = Field(60, gt=0)
+
+
+def test_settings_are_read(tmp_path: Path) -> None:
+    (tmp_path / "light.yaml").write_text("name: hall\nwatts: 40\n", encoding="utf-8")
+    assert read_settings(Light, tmp_path / "light.yaml", "light", "") == Light(name="hall", watts=40)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"name: hall\nwatts: 0\n", "The light {} cannot be used (watts: Input should be greater than 0); mend it."),
+        (b"name: hall\ncolour: 1\n", "The light {} cannot be used (colour: Extra inputs are not permitted); mend it."),
+        (b"a list", "The light {} cannot be used (the whole file: Input should be a valid dictionary or"),
+        (b"name: [", "The light {} cannot be read as YAML (it is not YAML"),
+        (b"name: \xff\n", "The light {} cannot be read as YAML ("),
+        (None, "There is no file {}; mend it."),
+    ],
+)
+def test_each_damage_has_a_sentence(content: bytes | None, sentence: str, tmp_path: Path) -> None:
+    path = tmp_path / "light.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadInput) as refused:
+        read_settings(Light, path, "light", "mend it")
+    assert str(refused.value).startswith(sentence.format(path))
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number."""
+
+    number: int
+
+
+def test_an_equal_file_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "count.json"
+    write_changed_json(Count(1), path)
+    os.utime(path, (1, 1))
+    write_changed_json(Count(1), path)
+    assert path.stat().st_mtime == 1
+    write_changed_json(Count(2), path)
+    assert path.stat().st_mtime > 1 and read_json(Count, path, "") == Count(2)
