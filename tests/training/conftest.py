@@ -17,7 +17,7 @@ def ball_plan(**changes: object) -> Plan:
         "intensities": None,
         "patch_size": (16, 32, 32),
         "batch_size": 2,
-        "preset": "XS",
+        "preset": "XXS",
         "strides": ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2)),
     }
     return Plan(**{**values, **changes})  # type: ignore[arg-type]

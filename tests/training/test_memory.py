@@ -183,7 +183,7 @@ def test_settings_that_exclude_each_other(kind: Any, values: dict[str, Any], wor
 def test_a_plan_beyond_memory_is_refused_before_its_network_is_made(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    wide = replace(prepared, plan=replace(prepared.plan, patch_size=(640, 640, 640)))
+    wide = replace(prepared, plan=replace(prepared.plan, preset="XS", patch_size=(640, 640, 640)))
     monkeypatch.setattr(stages, "build_network", None)
     monkeypatch.setattr(stages, "MaskedAutoencoder", None)
     cases: dict[str, Any] = {"training_ids": ["ball_0"], "validation_ids": []}

@@ -130,7 +130,7 @@ def prepare(
 def import_nnunet(
     nnunet: Annotated[Path, typer.Argument(help="Dataset that nnU-Net preprocessed, a folder in nnUNet_preprocessed.")],
     out: Out,
-    preset: Annotated[str, typer.Option(help="Size of the network to train: XS, S, B, L or H.")] = "L",
+    preset: Annotated[str, typer.Option(help="Size of the network to train: XXS, XS, S, B, L or H.")] = "L",
     jobs: Jobs = 1,
 ) -> None:
     """Import a dataset preprocessed by nnU-Net (3d_fullres) without copying it; each case counts as one patient."""

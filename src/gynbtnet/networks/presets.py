@@ -29,14 +29,15 @@ def _stu_net(base: int, depth: int) -> Preset:
 
 
 PRESETS: dict[str, Preset] = {
+    "XXS": Preset((8, 16, 32, 64, 64), depth=1, strides=(1, 2, 2, 2, 2)),
     "XS": Preset((16, 32, 64, 128, 128), depth=1, strides=(1, 2, 2, 2, 2)),
     "S": _stu_net(16, depth=1),
     "B": _stu_net(32, depth=1),
     "L": _stu_net(64, depth=2),
     "H": _stu_net(96, depth=3),
 }
-"""Sizes by name. XS is our own, for small machines. S to H are the compound scaling of STU-Net (Huang et al. 2023,
-table 1). L, with its 440 M parameters, is the paper's network."""
+"""Sizes by name. XXS and XS are our own, for trials of a few steps and for small machines. S to H are the compound
+scaling of STU-Net (Huang et al. 2023, table 1). L, with its 440 M parameters, is the paper's network."""
 
 
 def find_preset(preset: str | Preset) -> Preset:

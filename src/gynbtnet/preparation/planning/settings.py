@@ -16,7 +16,7 @@ Normalisation = Literal["zscore", "ct"]
 NetworkName = Literal["gynbtnet", "swin_unetr"]
 PlannedNetwork = Literal["gynbtnet", "swin_unetr", "nnunet"]
 """Networks of a plan; a recipe can't name nnU-Net's, because its layers come from a trained folder."""
-PresetName = Literal["XS", "S", "B", "L", "H", "F12", "F24", "F48"]
+PresetName = Literal["XXS", "XS", "S", "B", "L", "H", "F12", "F24", "F48"]
 SeparateZ = Literal["auto", "never"]
 Outputs = Literal["auto", "exclusive", "overlapping"]
 Axis = Literal["z", "y", "x"]
@@ -105,7 +105,8 @@ class PlanSettings(Settings):
     )
     network: NetworkName = Field("gynbtnet", description="gynbtnet, or the baseline swin_unetr.")
     preset: PresetName = Field(
-        "L", description="Size of the network: XS, S, B, L (the paper's) or H; of swin_unetr F12, F24 or F48 (its own)."
+        "L",
+        description="Size of the network: XXS, XS, S, B, L (the paper's) or H; of swin_unetr F12, F24 or F48.",
     )
     strides: tuple[Triple, ...] | None = Field(
         None,
