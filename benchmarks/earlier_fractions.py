@@ -5,17 +5,19 @@ fractions, and contours the next one. The difference in DSC per structure has a 
 “Adapted” are all structures; “checked” are those that helped on the last earlier fraction, as `predict --earlier` does.
 All scans are synthetic:
 
-    python benchmarks/earlier_fractions.py [--out FOLDER] [--patients 10] [--earlier 2] [--cpu-seconds 300] [--steps 20]
-        [--jobs 1]
+    python benchmarks/earlier_fractions.py [--out FOLDER] [--training 20] [--patients 10] [--earlier 2]
+        [--cpu-seconds 300] [--steps 20] [--learning-rate 0.001] [--levels 2] [--jobs 1]
 
-Interrupted work resumes with the same --out. Prints Markdown.
+An interrupted training resumes with the same --out. Prints Markdown, and writes one row per patient and structure to
+``gains.csv`` in that folder.
 """
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from joblib import Parallel, delayed
 
 from gynbtnet.adaptation import AdaptationSettings, AdaptedModel, EarlierFraction, adapt_model
@@ -26,8 +28,9 @@ from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case, write_b
 from gynbtnet.preparation import PlanSettings, make_plan, prepare
 from gynbtnet.training import Budget, SegmentationSettings, finetune
 
-SPACING, MATRIX = (8.0, 8.0, 8.0), (24, 40, 48)
-PLAN = {"spacing": SPACING, "normalisation": "zscore", "patch_size": MATRIX, "batch_size": 1, "preset": "XS"}
+SPACING, MATRIX = (6.0, 7.0, 8.0), (32, 48, 48)
+PATCH = (16, 32, 48)
+PLAN = {"spacing": SPACING, "normalisation": "zscore", "patch_size": PATCH, "batch_size": 1, "preset": "XS"}
 SETTINGS = {
     "steps_per_epoch": 20,
     "learning_rate": 6e-3,
@@ -81,7 +84,8 @@ def measure(run: Path, patient: int, earlier: int, settings: AdaptationSettings)
     geometry = pelvic_geometry(SPACING, MATRIX)
     cases = [phantom_case(TEST_SEED, patient, number, geometry, realism="clinical") for number in range(earlier + 1)]
     fractions = [as_fraction(case, str(number)) for number, case in enumerate(cases[:-1])]
-    everywhere = settings.model_copy(update={"least_gain": -1})
+    # without a limit of time, so that the number of steps doesn't depend on the machine
+    everywhere = settings.model_copy(update={"least_gain": -1, "seconds": 3600})
     adapted = adapt_model(model, fractions, everywhere, PREDICTION)
     check = adapted.record.check
     helped = tuple(name for name, dsc in check.items() if dsc.adapted >= dsc.unadapted + settings.least_gain)
@@ -120,12 +124,17 @@ def main() -> None:
     parser.add_argument("--earlier", type=int, default=2, help="earlier fractions, at least 2")
     parser.add_argument("--cpu-seconds", type=float, default=300, help="of the training")
     parser.add_argument("--steps", type=int, default=20, help="of each adaptation")
+    parser.add_argument("--learning-rate", type=float, default=AdaptationSettings().learning_rate)
+    parser.add_argument("--levels", type=int, default=AdaptationSettings().levels, help="finest levels of the decoder")
     parser.add_argument("--jobs", type=int, default=1, help="patients at a time")
     options = parser.parse_args()
     run = train(options.out.absolute(), options.training, options.cpu_seconds, options.jobs)
-    settings = AdaptationSettings(steps=options.steps)
+    settings = AdaptationSettings(steps=options.steps, learning_rate=options.learning_rate, levels=options.levels)
     tasks = [delayed(measure)(run, patient, options.earlier, settings) for patient in range(options.patients)]
-    gains = [gain for own in Parallel(n_jobs=options.jobs)(tasks) for gain in own]
+    gains: list[Gain] = []
+    for own in Parallel(n_jobs=options.jobs, return_as="generator")(tasks):
+        gains += own
+        pd.DataFrame(map(asdict, gains)).to_csv(options.out / "gains.csv", index=False)
     steps = sorted(gain.steps for gain in gains)
     print(
         f"{options.patients} synthetic patients, {options.earlier} earlier fractions, {steps[0]} to {steps[-1]} steps\n"
@@ -134,6 +143,7 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for name in dict.fromkeys(gain.structure for gain in gains):
         print(row(name, [gain for gain in gains if gain.structure == name]))
+    print(row("all", gains))
 
 
 if __name__ == "__main__":
