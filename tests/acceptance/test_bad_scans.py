@@ -48,6 +48,7 @@ def predicted(gynbtnet, model: Path, path: Path, out: Path, *words: str) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_two_slices_six_mm_apart(gynbtnet, phantom: PhantomCase, untrained_model: Path, tmp_path: Path) -> None:
     as_dicom(slices(phantom.scan, 2), tmp_path / "ct")
     out = predicted(gynbtnet, untrained_model, tmp_path / "ct", tmp_path / "out", "2 slices", "spacing is 6 mm")

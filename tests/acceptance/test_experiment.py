@@ -165,7 +165,8 @@ def test_all_four_in_all_stages(gynbtnet: Callable, recipe: Path, tmp_path: Path
     check_models(tmp_path / "out", ["gynbtnet", "gynbtnet-from-scratch", "swin-unetr", "nnunet"])
 
 
-@pytest.mark.parametrize("recipe", ["sts", pytest.param("hours", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["sts", "hours"])
 def test_real_scans_are_not_called_synthetic(gynbtnet: Callable, real_data: Path, tmp_path: Path, recipe: str) -> None:
     cohort = tmp_path / "sts"
     cohort.mkdir()

@@ -57,6 +57,7 @@ def test_a_single_failed_scan_gives_one_sentence(bright_model: Model, scans: lis
         predict_scans(bright_model, bright_model.folder, requests(scans[1:2], tmp_path / "out"))
 
 
+@pytest.mark.slow
 def test_in_processes_each_loads_the_model(model_folder: Path, scans: list[Path], tmp_path: Path) -> None:
     model = load_model(model_folder)
     readable = [scans[0], scans[2]]

@@ -110,6 +110,7 @@ getattr(stages, stage)(PreparedCohort.open(Path(prepared)), asked, Path(out), **
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "kind"),
     [("finetune", SegmentationSettings), pytest.param("pretrain", PretrainingSettings, marks=pytest.mark.slow)],

@@ -74,7 +74,7 @@ OBJECTIVES: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("form", ["plain", "channels_last"])
+@pytest.mark.parametrize("form", ["plain", pytest.param("channels_last", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_step_reads_nothing_from_its_device(

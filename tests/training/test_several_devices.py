@@ -73,6 +73,7 @@ def logged(run: Path, column: str) -> list[float]:
         return [float(row[column]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_batch_as_one_has_it(prepared: PreparedCohort, tmp_path: Path) -> None:
     """Including the running statistics of batch norm over the voxels of both, and all settings that could differ.
 

@@ -224,6 +224,7 @@ def test_a_run_from_before_a_setting_existed_resumes_unchanged(
         stage(prepared, kind(**QUICK, **{**before, "weight_decay_on": "weights"}), run, **SIDES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
 def test_a_run_with_former_names_of_settings_resumes(
     prepared: PreparedCohort, tmp_path: Path, stage: Any, kind: type[TrainingSettings]

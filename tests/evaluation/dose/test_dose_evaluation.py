@@ -54,6 +54,7 @@ def contours(implanted, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_automatic_against_manual(implanted, contours, tmp_path):
     beam = {patient: ExternalBeam(45, 25) for patient in implanted.patients}
     out = tmp_path / "dose"
@@ -257,6 +258,7 @@ def test_a_row_says_how_many_slices_were_interpolated(exported, tmp_path):
     assert Cohort.load(cohort.folder).cases == cohort.cases
 
 
+@pytest.mark.slow
 def test_ends_of_structures(implanted, tmp_path):
     volumes = {}
     for ends in ("half", "none"):

@@ -148,6 +148,7 @@ def test_a_second_call_keeps_all_files(done: Path, tuning: Tuning, patients: Tun
     assert (done / "table.md").read_text() == table
 
 
+@pytest.mark.slow
 def test_a_tuning_that_was_killed_ends_the_same_way(
     done: Path, tuning: Tuning, patients: TunedPatients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
