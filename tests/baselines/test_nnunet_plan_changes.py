@@ -93,7 +93,7 @@ def test_our_network_gets_a_patch_that_it_can_divide() -> None:
     ("settings", "message"),
     [
         ({"preset": "XS"}, "add network: gynbtnet"),
-        ({"preset": "XXL", "network": "gynbtnet"}, "expected one of XS, S, B, L, H"),
+        ({"preset": "XXL", "network": "gynbtnet"}, "expected one of XXS, XS, S, B, L, H"),
         ({"features": 16, "network": "gynbtnet"}, "use preset for gynbtnet"),
         ({"optimiser": "adamw", "momentum": 0.9}, "momentum is a setting of sgd"),
         ({"warm_up_share": 0.05}, "needs a budget or a schedule"),

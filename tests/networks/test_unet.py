@@ -113,7 +113,7 @@ def test_wrong_strides_and_names():
         GynBTNet(TINY, outputs=2, strides=(1, 2))
     with pytest.raises(ValueError, match="a stride is 1 or 2"):
         GynBTNet(TINY, outputs=2, strides=(1, 2, (1, 3, 2)))
-    with pytest.raises(BadInput, match="no network preset 'XL'; expected one of XS, S, B, L, H"):
+    with pytest.raises(BadInput, match="no network preset 'XL'; expected one of XXS, XS, S, B, L, H"):
         GynBTNet("XL", outputs=2)
 
 

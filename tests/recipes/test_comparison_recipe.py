@@ -77,7 +77,7 @@ def test_what_a_model_changes_changes_it_alone(own: Path) -> None:
     )
     assert comparison.phantom is not None
     assert (comparison.phantom.patients, comparison.recipe.split.folds, comparison.recipe.split.test) == (5, 3, 1)
-    assert [comparison.models[name].stage("task").plan.preset for name in ("gynbtnet", "wide")] == ["XS", "B"]
+    assert [comparison.models[name].stage("task").plan.preset for name in ("gynbtnet", "wide")] == ["XXS", "B"]
     assert {variant.stage("task").training.epochs for variant in comparison.models.values()} == {7}
     assert list(load_comparison(own, models=["wide"]).models) == ["wide"]
 

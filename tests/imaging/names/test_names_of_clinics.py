@@ -164,6 +164,12 @@ def test_two_structures_are_none(first: tuple[str, str], second: tuple[str, str]
         assert joined in {plain_letters(name).replace(" ", "").replace("_", "").replace("-", "") for name, _ in ALIASES}
 
 
+@pytest.mark.parametrize("name", ["A_Iliac_R-Rect", "A_Iliac-Rect", "Ureter R Rect", "Kidney_R-Rect", "Rect-A_Iliac_R"])
+def test_a_structure_is_no_side_with_a_modality(name: str) -> None:
+    """“Rect” ends like “CT”, and “re” is short for right."""
+    assert NAMES.resolve(name) is None
+
+
 SIDED = sorted({structure.rpartition("_")[0] for structure in NAMES.entries if structure.endswith("_left")})
 LEFT = ["L", "Lt", "left", "LEFT", "li", "links", "sin", "gauche", "izq", "sx", "venstre"]
 RIGHT = ["R", "Rt", "right", "RIGHT", "re", "rechts", "dex", "droite", "der", "dx", "höger"]

@@ -95,7 +95,7 @@ def _splittings(name: str) -> Iterator[tuple[tuple[str, ...], bool]]:
 def _unglued_first(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Return the words with the beginning of the first one split off: “zbladder” becomes “z”, “bladder”."""
     for start in GLUED_FIRST:
-        if words and words[0].casefold().startswith(start) and len(words[0]) >= len(start) + _SHORTEST_GLUED:
+        if words and words[0].casefold().startswith(start) and _can_be_glued(words[0][len(start) :]):
             yield (words[0][: len(start)], words[0][len(start) :], *words[1:])
 
 
@@ -103,8 +103,14 @@ def _unglued_last(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Return the words with the ending of one of them split off: “bladderhdr” becomes “bladder”, “hdr”."""
     for i, word in enumerate(words):
         for ending in GLUED_LAST:
-            if word.casefold().endswith(ending) and len(word) >= len(ending) + _SHORTEST_GLUED:
+            if word.casefold().endswith(ending) and _can_be_glued(word[: -len(ending)]):
                 yield (*words[:i], word[: -len(ending)], word[-len(ending) :], *words[i + 1 :])
+
+
+def _can_be_glued(rest: str) -> bool:
+    """Return True if the rest of a word may name a structure: “Rect” is not the right side (“re”) on a CT."""
+    word = plain_letters(rest)
+    return len(rest) >= _SHORTEST_GLUED and word not in ANYWHERE and not _side(word)
 
 
 def _cores_of(words: tuple[str, ...], *, by_separator: bool) -> Iterator[NameCore]:
