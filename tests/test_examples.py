@@ -19,6 +19,7 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, *arguments: Path) -> None:
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_the_whole_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run("whole_method.py", monkeypatch, tmp_path)
     scores = pd.read_csv(tmp_path / "evaluation" / "scores.csv")

@@ -89,6 +89,7 @@ def test_two_models_on_one_split_and_again(gynbtnet: Callable, phantom: Path, tm
     assert "was made with settings.learning_rate" in " ".join(result.err.split())
 
 
+@pytest.mark.slow
 def test_models_of_an_ordinary_recipe_are_compared(gynbtnet: Callable, phantom: Path, tmp_path: Path) -> None:
     arguments = ["smoke", "--cohort", phantom / "brachytherapy", "--out", tmp_path / "out", "--compare"]
     arguments += ["--model", "gynbtnet-from-scratch", *changes(*SCRATCH, *QUICK, "prediction.preview=false")]

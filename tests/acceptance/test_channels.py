@@ -61,6 +61,7 @@ def ingested(raw: Path, tmp_path: Path, gynbtnet: Callable[..., CommandResult]) 
     return tmp_path / "cohort"
 
 
+@pytest.mark.slow
 def test_two_channels_go_from_scans_to_contours(
     ingested: Path, raw: Path, tmp_path: Path, gynbtnet: Callable[..., CommandResult]
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_cluster_prepares_what_one_machine_prepares(
         assert np.array_equal(ours.crop((0, 0, 0), ours.shape)[0], theirs.crop((0, 0, 0), theirs.shape)[0])
 
 
+@pytest.mark.slow
 def test_a_scan_that_fails_on_a_cluster_is_listed(
     ingested: Path, scheduler: str, tmp_path: Path, gynbtnet: Callable[..., CommandResult]
 ) -> None:

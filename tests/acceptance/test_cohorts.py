@@ -37,6 +37,7 @@ def ingest(gynbtnet, export: Path, tmp_path: Path) -> Callable:
     return run
 
 
+@pytest.mark.slow
 def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     result = ingest("--dry-run")
@@ -78,6 +79,7 @@ def test_a_patient_on_both_sides_of_a_fold_is_refused(gynbtnet, ingest: Callable
     assert not (tmp_path / "split.json").exists()
 
 
+@pytest.mark.slow
 def test_one_failing_scan_stops_no_other(ingest: Callable, export: Path, tmp_path: Path) -> None:
     sorted((export / "P3" / "Fx1" / "CT").iterdir())[3].unlink()
     result = ingest("--jobs", 2)

@@ -46,6 +46,9 @@ SMALLER = {
 }
 """Options that make an example quick, in addition to the recipe of a few steps."""
 
+SLOW = ("tune", "benchmark", "compare", "commission")
+"""Commands whose examples train or segment several times."""
+
 BEFORE = {"commission": "commission demo/steps/runs/task --init demo/steps/limits.yaml"}
 """Commands that write what an example reads."""
 
@@ -76,7 +79,7 @@ def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=pytest.mark.slow if name == "commission" else ()) for name in IN_ORDER]
+    "command", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in IN_ORDER]
 )
 def test_example(command: str, gynbtnet, here: Path) -> None:
     if command in BEFORE:
@@ -150,8 +153,12 @@ def test_what_the_examples_left(here: Path) -> None:
     assert "Stage 2" in page
     assert (here / "steps" / "contours" / "patient-001_f1" / "RS.dcm").is_file()
     assert (here / "steps" / "evaluation" / "summary.md").is_file()
-    assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
     assert not list(here.rglob(".partial-*"))
+
+
+@pytest.mark.slow
+def test_what_the_comparison_left(here: Path) -> None:
+    assert "gynbtnet with pretraining and, as gynbtnet-from-scratch" in (here / "comparison" / "table_2.md").read_text()
 
 
 @pytest.mark.slow
@@ -171,6 +178,7 @@ def test_test_patients_are_in_no_training(here: Path) -> None:
         assert not set(prepared.patients) & set(held_out)
 
 
+@pytest.mark.slow
 def test_tuning_has_the_test_patients_of_the_run(here: Path) -> None:
     """They are held out by the same split, and the tuned recipe can be trained."""
     split = Split.load(here / "experiment" / "split.json")

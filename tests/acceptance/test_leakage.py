@@ -105,6 +105,7 @@ def trained_on(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return seen
 
 
+@pytest.mark.slow
 def test_a_prepared_test_patient_takes_no_part(gynbtnet, steps: Path, tmp_path: Path, trained_on: set[str]) -> None:
     result = gynbtnet(
         *("finetune", steps / "prepared", "smoke", "--stage", "task", "--split", steps / "split.json"),

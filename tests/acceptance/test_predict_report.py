@@ -35,6 +35,7 @@ def test_the_last_line_tells_what_to_review(gynbtnet, untrained_model: Path, sca
     assert again.out.strip().splitlines()[-1] == lines[-1], "a prediction that is kept is reported too"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "overlap"), [(["prediction.overlap=0.25"], 0.25), (["overlap=0.3", "mirroring=false"], 0.3)]
 )

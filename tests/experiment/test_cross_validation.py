@@ -45,6 +45,7 @@ def done(
     return CrossValidation(out)
 
 
+@pytest.mark.slow
 def test_each_case_is_predicted_by_the_fold_that_was_not_trained_on_it(done: CrossValidation, cohort: Cohort) -> None:
     assert sorted(path.name for path in done.predictions.iterdir()) == [f"p{n}_f1" for n in range(4)]
     for fold, patients in enumerate(SPLIT.folds):

@@ -106,6 +106,7 @@ def test_all_files_of_a_prediction_have_the_same_overlapping_masks(experiment: P
             np.testing.assert_array_equal(segmentation.mask(name), predicted.mask(name), err_msg=f"{path} {name}")
 
 
+@pytest.mark.slow
 def test_scores_and_pages_are_those_of_the_masks(experiment: Path, tmp_path: Path) -> None:
     cohort = Cohort.load(experiment / "cohorts" / "task")
     (folder,) = (experiment / "predictions" / "test").iterdir()

@@ -19,6 +19,7 @@ def ingested(source: Path, out: Path, **options: object) -> Cohort:
     return ingest_scans(recipe, Scans(source, **options), Experiment(out)).cohort  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_run_takes_an_export_a_cohort_and_a_dataset(tmp_path: Path) -> None:
     export = tmp_path / "export"
     write_brachytherapy(export, patients=4, fractions=1, spacing=(12, 10, 10), matrix=(16, 32, 40))

@@ -220,6 +220,7 @@ def test_a_cohort_of_before_loads_and_a_damaged_one_is_refused(tmp_path: Path) -
     assert (before.masks, before.masked, before.covered) == (None, (), ())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structures", [("hr_ctv", "uterus"), ("uterus", "hr_ctv")], ids="-".join)
 def test_convert_follows_the_same_rules(structures: tuple[str, ...], tmp_path: Path) -> None:
     write_patient(tmp_path / "few", beyond=31)

@@ -49,6 +49,7 @@ def refusal(folder: Path, repairs: Repairs | None = None) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("zs", "range_mm"),
     [

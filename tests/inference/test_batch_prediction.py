@@ -39,6 +39,7 @@ def labels(folder: Path) -> np.ndarray:
     return read_volume(folder / "labels.nii.gz").array
 
 
+@pytest.mark.slow
 def test_overlapped_predictions_equal_single_ones(bright_model: Model, scans: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(ScansFailed, match=r"2 of 5 scans failed") as caught:

@@ -34,6 +34,7 @@ def scan(folder: Path, description: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trained_on", "description", "warned"),
     [

@@ -171,6 +171,7 @@ def test_a_refused_scan_is_reported_and_has_no_contours(settings, start, scan, r
     assert not receiver.received
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("order", "state"), [("die once", "sent"), ("die", "failed"), ("crash", "failed")])
 def test_a_dead_worker_is_started_once_more(settings, start, scan, tmp_path, order, state):
     (tmp_path / "model" / "orders").write_text(order)
@@ -187,6 +188,7 @@ def test_a_dead_worker_is_started_once_more(settings, start, scan, tmp_path, ord
     wait_until(lambda: running.states() == [state, "sent"])
 
 
+@pytest.mark.slow
 def test_a_hung_prediction_is_ended(settings, start, scan, tmp_path):
     (tmp_path / "model" / "orders").write_text("hang")
     running = start(with_changes(settings, job_minutes=0.05), process=True)

@@ -39,6 +39,7 @@ def test_other_numbers_give_other_voxels() -> None:
     assert len(checksums) == 4 + 2
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_slabs_that_leave_no_trace() -> None:
     patient = draw_patient(0, 3, "brachytherapy")
     fraction = draw_fraction(patient, 0)
@@ -63,6 +64,7 @@ def test_fractions_share_the_anatomy_and_differ_in_moving_organs() -> None:
     assert not np.array_equal(first.structures, second.structures)
 
 
+@pytest.mark.slow
 def test_structures_are_complete_inside_the_body_and_of_plausible_size(cases: list[PhantomCase]) -> None:
     limits = {"hr_ctv": (15, 90), "bladder": (25, 320), "rectum": (35, 180), "sigmoid": (30, 200), "uterus": (12, 140)}
     for case in cases:
@@ -76,6 +78,7 @@ def test_structures_are_complete_inside_the_body_and_of_plausible_size(cases: li
             assert body[mask].mean() > 0.999, structure
 
 
+@pytest.mark.slow
 def test_the_volume_does_not_depend_on_the_grid() -> None:
     fine = phantom_case(7, 0, 0, pelvic_geometry((2.0, 2.0, 2.0), (96, 144, 192)))
     coarse = phantom_case(7, 0, 0, COARSE)

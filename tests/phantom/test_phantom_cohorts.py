@@ -78,6 +78,7 @@ def test_the_same_as_nifti(tmp_path: Path) -> None:
     assert {descrip(path) for path in folder.iterdir()} == {"SYNTHETIC PHANTOM"}
 
 
+@pytest.mark.slow
 def test_nifti_is_an_nnunet_dataset_with_its_patients(tmp_path: Path) -> None:
     layout = {"spacing": SPACING, "matrix": MATRIX, "file_format": "nifti"}
     write_brachytherapy(tmp_path / "raw", patients=2, fractions=2, **layout)  # type: ignore[arg-type]
@@ -106,6 +107,7 @@ def test_organs_are_written_in_totalsegmentators_layout(tmp_path: Path) -> None:
         assert descrip(folder / "ct.nii.gz") == "SYNTHETIC PHANTOM"
 
 
+@pytest.mark.slow
 def test_unlabelled_scans_are_mixed_in_form_and_view(tmp_path: Path) -> None:
     write_unlabelled(tmp_path, scans=4, spacing=SPACING, matrix=MATRIX)
     series = [entry for entry in find_series(tmp_path) if entry.modality == "CT"]
@@ -116,6 +118,7 @@ def test_unlabelled_scans_are_mixed_in_form_and_view(tmp_path: Path) -> None:
     assert len(shapes) > 2
 
 
+@pytest.mark.slow
 def test_a_broken_run_goes_on_and_other_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -104,6 +104,7 @@ def write_phantoms(folder: Path, grids: list[tuple[tuple[float, float, float], t
     return cohort
 
 
+@pytest.mark.slow
 def test_the_same_fingerprint(planned: Planned, tmp_path: Path) -> None:
     ours = take_fingerprint(planned.cohort)
     ours.save(tmp_path)

@@ -193,6 +193,7 @@ def test_an_interrupted_preparation_is_incomplete_and_continues(
     assert [path.name[:2] for path in scans_read] == ["p1", "p2"]
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_continues(write_cohort: WriteCohort, tmp_path: Path) -> None:
     cohort, out = write_cohort(GRIDS), tmp_path / "prepared"
     save_plan(PLAN, tmp_path / "plan")

@@ -70,6 +70,7 @@ def test_foreground_voxels_have_labels(folder: Path) -> None:
         labelled.foreground[3]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_other_processes_read_what_this_one_has_read(folder: Path, method: str) -> None:

@@ -151,6 +151,7 @@ def test_another_tab_reads_and_names_are_text(
     second.wait_for_selector("body[data-state=saved]")
 
 
+@pytest.mark.slow
 def test_reference_dose_and_approval(
     make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ def write_report(folder: Path, predictions: Path, cohort: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @needs_chromium
 def test_the_served_report_links_each_case(
     make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path

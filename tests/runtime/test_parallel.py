@@ -161,6 +161,7 @@ def noted(scan, out):
 """
 
 
+@pytest.mark.slow
 def test_two_workers_of_a_dask_cluster_share_the_work(
     scheduler: str, cluster_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,16 @@ def run(script: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     return ended
 
 
-@pytest.mark.parametrize("environment", [{}, {"FORCE_COLOR": "1"}, {"TERM": "dumb"}, {"COLUMNS": "20"}])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ({"FORCE_COLOR": "1"}, {"TERM": "dumb"}, {"COLUMNS": "20"})
+        ),
+    ],
+)
 def test_without_a_terminal_long_work_prints_a_line_every_few_seconds(environment: dict[str, str]) -> None:
     ended = run(SLOW, **environment)
     assert ended.stdout == "case,dice\n"
@@ -75,6 +84,7 @@ def test_without_a_terminal_long_work_prints_a_line_every_few_seconds(environmen
     assert [line[:9] for line in lines if line.startswith("Folds")] == ["Folds 2/4", "Folds 4/4"]
 
 
+@pytest.mark.slow
 def test_a_terminal_keeps_the_bars() -> None:
     main, side = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=side, text=True) as process:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import pytest
 import torch
 from torch import distributed, nn
 
@@ -47,6 +48,7 @@ def encode_one(rank, folder):
         distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_double_batch(tmp_path):
     """This process is the first of them."""
     command = [sys.executable, "-c", SCRIPT, __file__.rpartition("/")[0], tmp_path]

@@ -18,6 +18,7 @@ def nothing_compiled_before():
     torch.compiler.reset()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # Dynamo's own, which it hides elsewhere
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # Inductor's own
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def active():
     return ActiveBlocks(mask.view(2, 2, 2, 2), DEVICE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "block", "channels"),
     [

@@ -67,6 +67,7 @@ def test_the_system_sees_the_same_peak() -> None:
     assert memory.peak_bytes(cpu(), segmentation(), patches(2, 64)) == pytest.approx(measured, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patches_worth", "expected"), [(7, 6), (5, 3), (2.5, 2), (1.5, 1)])
 def test_as_many_divisors_as_the_budget_holds(
     monkeypatch: pytest.MonkeyPatch, patches_worth: float, expected: int
@@ -111,6 +112,7 @@ def test_a_gpu_is_tried(monkeypatch: pytest.MonkeyPatch, most: int, expected: in
     assert memory.micro_batch_size(fabric, objective, patches(6, 16), None) == expected
 
 
+@pytest.mark.slow
 def test_a_step_in_parts_is_that_of_the_whole_batch(
     prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,6 +80,7 @@ def check_transfer(run: Path, before: Mapping[str, torch.Tensor]) -> None:
     assert all(torch.allclose(after[name], before[name], atol=1e-9) for name in kept)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(
     prepared: Mapping[str, PreparedCohort], runs: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +106,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
     assert all(0 <= float(rows[-1][f"dice_{name}"]) <= 1 for name in prepared["overlapping"].structures)
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_give_its_step(
     prepared: Mapping[str, PreparedCohort], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def write_rtstructs(cohort: Cohort, folder: Path, *, automatic: bool = False) ->
 FORMS = {"labels": write_labels, "flat": write_flat, "masks": write_masks, "rtstruct": write_rtstructs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_predictions_of_every_form_have_the_scores_of_their_voxels(clinic, form, tmp_path):
     FORMS[form](clinic, tmp_path / "reader")

@@ -28,6 +28,7 @@ def dose(folder: Path, out: Path, *options: str) -> Result:
     return CliRunner().invoke(app, ["dose", str(folder), "--out", str(out), *options])
 
 
+@pytest.mark.slow
 def test_a_folder_of_one_patient_gives_the_doses_of_its_cohort(exported: Path, cohort: Cohort, tmp_path: Path) -> None:
     beams = tmp_path / "beams.csv"
     beams.write_text("patient,dose_gy,fractions\nPHANTOM-001,45,25\n")

@@ -118,6 +118,7 @@ def test_automatic_against_manual(implanted, contours, tmp_path):
     assert {name for name in files if base64.b64decode(downloads[name]) != (out / name).read_bytes()} == set()
 
 
+@pytest.mark.slow
 def test_only_the_contours_of_the_cohort(implanted, tmp_path):
     result = evaluate_dose(implanted, tmp_path / "dose")
     assert all(math.isnan(score.automatic_gy) and not score.automatic_note for score in result.scores)
@@ -223,6 +224,7 @@ def test_scans_in_one_frame_have_the_doses_of_their_studies(exported, tmp_path):
         }
 
 
+@pytest.mark.slow
 def test_other_files_are_kept(implanted, contours, tmp_path):
     (tmp_path / "letter.txt").write_text("mine")
     with pytest.raises(BadInput, match="would be replaced"):

@@ -72,6 +72,7 @@ def test_the_page_of_an_evaluation(scanned, predicted, doses, tmp_path):
     assert legends((tmp_path / "none" / "report.html").read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.slow
 def test_the_page_of_a_comparison(scanned, predicted, doses, tmp_path):
     models = {name: tmp_path / name for name in ("one", "two")}
     for folder in models.values():

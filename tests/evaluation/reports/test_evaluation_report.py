@@ -51,6 +51,7 @@ def test_real_scans_are_not_called_synthetic(scanned, predicted, tmp_path):
     assert "ynthetic data" not in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [("good",), ()])
 def test_the_page_of_a_comparison(scanned, predicted, known, tmp_path):
     models = {}

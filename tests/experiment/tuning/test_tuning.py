@@ -106,6 +106,7 @@ def test_every_trial_has_its_scores_and_its_cost(done: Path) -> None:
         assert {path.name for path in (folder / "predictions").iterdir()} == {"p1_f1"}
 
 
+@pytest.mark.slow
 def test_the_recipe_is_that_of_the_best_candidate(done: Path, recipe: Recipe) -> None:
     rows = rows_of(done)
     best = max(rows[6:], key=lambda row: float(row["mean_dsc"]))

@@ -58,7 +58,7 @@ print(peak, peak / prediction_bytes(grid, plan, on_cpu=True))
         (200, 1.5, 5, (32, 64, 64), "XS", False),
         pytest.param(100, 3.0, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
         pytest.param(300, 0.9, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
-        (100, 1.5, 60, (32, 64, 64), "XS", False),
+        pytest.param(100, 1.5, 60, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
         pytest.param(1, 1.5, 5, (64, 96, 96), "XS", False, marks=pytest.mark.slow),
         pytest.param(1, 1.5, 5, (64, 96, 96), "B", False, marks=pytest.mark.slow),
         (100, 1.5, 32, (32, 64, 64), "XS", True),

@@ -42,6 +42,7 @@ def write_run(
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("norm", "channels", "ct"), [("instance", ("CT",), True), ("batch", ("CT", "T2"), False)])
 def test_features_are_those_of_the_run(tmp_path: Path, norm: NormKind, channels: tuple[str, ...], ct: bool) -> None:
     """The loader runs in a process that can't import this package."""

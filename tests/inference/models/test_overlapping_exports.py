@@ -124,6 +124,7 @@ def small_scan() -> Volume:
     return Volume(scan().array[4:20, 4:36, 6:38], Geometry((16, 32, 32), (2.0, 2.0, 2.0)))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # Inductor's own
 @pytest.mark.parametrize("backend", ["openvino", pytest.param("compiled", marks=pytest.mark.slow)])
 def test_backends_give_the_masks_of_pytorch(tmp_path: Path, backend: str) -> None:

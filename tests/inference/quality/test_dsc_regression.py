@@ -85,6 +85,7 @@ def test_clipped_dscs_extend_the_interval_to_0_and_1() -> None:
     assert regression.at((0.0,))[1:] == (0.0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patients", [12, 30])
 def test_the_interval_covers_its_nominal_share_for_any_noise(patients: int) -> None:
     """Fractions of a patient share an error, noise has heavy tails: 90 % of new patients' cases, 80 % guaranteed."""

@@ -33,6 +33,7 @@ def test_every_channel_by_itself(write_cohort: WriteCohort) -> None:
     assert t2.mean == pytest.approx(ct.mean + 1000)  # the same voxels
 
 
+@pytest.mark.slow
 def test_two_jobs_measure_the_same(write_cohort: WriteCohort) -> None:
     cohort = write_cohort(GRIDS)
     assert take_fingerprint(cohort, jobs=2) == take_fingerprint(cohort)

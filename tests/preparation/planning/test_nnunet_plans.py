@@ -97,6 +97,7 @@ def build(plan: Plan, configuration: str, folder: Path, *, deep_supervision: boo
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("configuration", [STOCK, OURS])
 @pytest.mark.parametrize(
     "plan", [PLAN, replace(PLAN, preset="S", strides=preset_strides("S"))], ids=["five levels", "six levels"]

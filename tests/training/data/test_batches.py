@@ -138,6 +138,7 @@ def test_an_error_in_a_worker_keeps_its_message(prepared: PreparedCohort, worker
         next(load_batches(batches, range(1), workers))
 
 
+@pytest.mark.slow
 def test_small_structures_are_sampled_as_often_as_large_ones(tmp_path: Path) -> None:
     """Each of five structures with 1 to 10,000 voxels is the centre of a fifth of the foreground patches."""
     shape, labels = (40, 48, 48), np.zeros((40, 48, 48), np.uint8)

@@ -24,6 +24,7 @@ def masked_modelling(normalise_target: bool = False) -> MaskedModellingObjective
     return MaskedModellingObjective(MaskedAutoencoder(SMALL), mask_ratio=0.6, normalise_target=normalise_target)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalise_target", [False, True])
 def test_masked_modelling_learns_what_it_can_not_see(normalise_target: bool) -> None:
     objective, batch = masked_modelling(normalise_target), waves()

@@ -86,6 +86,7 @@ def test_who_knows_all_pays_only_what_contrast_leaves() -> None:
     assert loss == pytest.approx(-np.log(np.e**2 / (np.e**2 + 4)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_validation_distinguishes_views_from_all_others() -> None:
     torch.manual_seed(0)
     objective = SwinProxyTasks(SwinPretraining("F12").eval(), 0.3)

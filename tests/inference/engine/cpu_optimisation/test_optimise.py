@@ -24,7 +24,13 @@ def seeded():
     torch.manual_seed(0)
 
 
-@pytest.mark.parametrize("tuning", [EVERYWHERE, CpuTuning(), CpuTuning(min_split_voxels=10**9)])
+@pytest.mark.parametrize(
+    "tuning",
+    [
+        EVERYWHERE,
+        *(pytest.param(tuning, marks=pytest.mark.slow) for tuning in (CpuTuning(), CpuTuning(min_split_voxels=10**9))),
+    ],
+)
 @pytest.mark.parametrize("deep_supervision", [False, True])
 def test_the_optimised_network_predicts_the_same(tuning, deep_supervision):
     network = GynBTNet("XS", outputs=3, deep_supervision=deep_supervision).double()
