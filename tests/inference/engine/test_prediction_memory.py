@@ -86,9 +86,10 @@ def peak_of_a_prediction(*task: object) -> tuple[float, float]:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from Linux's /proc")
 @pytest.mark.parametrize(("depth", "step"), [(300, 0.9), (100, 1.5)])
 def test_32_overlapping_structures_take_the_memory_of_exclusive_ones(depth: int, step: float) -> None:
-    """Up to 20 million voxels, of which masks of 32 bits would take 80 MB."""
+    """Up to 20 million voxels, of which masks of 32 bits would take 80 MB; a peak varies by half from run to run."""
     exclusive, overlapping = (
-        peak_of_a_prediction(depth, step, 32, (32, 64, 64), "XS", own)[0] for own in (False, True)
+        min(peak_of_a_prediction(depth, step, 32, (32, 64, 64), "XS", own)[0] for _ in range(4))
+        for own in (False, True)
     )
     assert overlapping <= 1.15 * exclusive
 
