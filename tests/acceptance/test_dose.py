@@ -18,7 +18,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("clinic")
 
 
-@pytest.mark.slow
 def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
     assert gynbtnet("phantom", folder / "phantom", "--patients", 2, *SMALL).code == 0
     structures = "hr_ctv,bladder,rectum,sigmoid"
