@@ -33,13 +33,13 @@ def draw_overlay(experiment: Experiment) -> None:
 
 
 def save_screenshot(page: Path) -> None:
-    """Take a screenshot of the top of the report page in Chromium, with its banner and first case."""
+    """Take a screenshot of the top of the report page in Chromium, down to the table: a path of this machine follows."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit(
             "Chromium was not found, and the screenshot report.png needs it; install it, or keep the old report.png."
         )
-    flags = ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1180,1750")
+    flags = ("--headless=new", "--no-sandbox", "--hide-scrollbars", "--window-size=1180,1330")
     command = [chromium, *flags, f"--screenshot={IMAGES / 'report.png'}", page.absolute().as_uri()]
     subprocess.run(command, check=True, capture_output=True)
 

@@ -26,7 +26,7 @@ def main(prediction: Path) -> None:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1400, "height": 860})
-            page.set_default_timeout(600_000)
+            page.set_default_timeout(60_000)
             page.goto(link)
             page.wait_for_selector("body[data-ready]")
             page.keyboard.press("g")

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.file_search import files_below, files_beside
 
 
 def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
@@ -17,3 +17,16 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
 
 def test_an_empty_folder_has_none(tmp_path: Path) -> None:
     assert files_below(tmp_path) == []
+
+
+def test_files_beside_a_folder_are_those_of_an_export(tmp_path: Path) -> None:
+    """The scan's own files, subfolders, and neighbours with many files (other scans) are left out."""
+    fraction = tmp_path / "fraction"
+    wanted = [fraction / "RS.dcm", fraction / "dose" / "RD.dcm"]
+    many = [fraction / "CT 2" / f"{number}.dcm" for number in range(11)]
+    for path in (*wanted, *many, fraction / "CT" / "1.dcm", fraction / "dose" / "old" / "RD.dcm", tmp_path / "list"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (fraction / "broken").symlink_to(tmp_path / "nowhere")
+    assert files_beside(fraction / "CT") == wanted
+    assert files_beside(fraction / "CT", most=11) == sorted([*wanted, *many])

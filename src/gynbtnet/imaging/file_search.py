@@ -24,3 +24,23 @@ def files_below(folder: Path) -> list[Path]:
         folders.sort()
         files += [file for name in names if (file := Path(path, name)).is_file()]
     return sorted(files)
+
+
+def files_beside(folder: Path, *, most: int = 10) -> list[Path]:
+    """Return the files next to a folder, sorted: those of the folder around it, and those of its small neighbours.
+
+    Exports have plan, dose and contours there, in files or in folders of few files. Neighbours with many files are
+    other scans.
+
+    Args:
+        folder: a folder; its own files aren't returned.
+        most: largest number of files in a neighbour. Its subfolders aren't searched.
+    """
+    own = folder.resolve()
+    path, neighbours, names = next(os.walk(own.parent), ("", [], []))  # ignores what can't be read, as files_below does
+    files = [Path(path, name) for name in names]
+    for neighbour in (Path(path, name) for name in neighbours):
+        inside = [neighbour / name for name in next(os.walk(neighbour), ("", [], []))[2]]
+        if neighbour != own and len(inside) <= most:
+            files += inside
+    return sorted(file for file in files if file.is_file())

@@ -67,7 +67,7 @@ def open_case(
         scan: image file, or folder that is searched for the scan; None: its path when it was predicted.
         references: reference contours of evaluated cases.
         dose: RTDOSE or dose image in Gy, or folder that is searched for the RTDOSE of the scan. None: RTDOSEs of the
-            scan in the scan's own folder.
+            scan in or next to the scan's own folder.
 
     Returns:
         The case.

@@ -9,7 +9,8 @@ from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histog
 from gynbtnet.evaluation.dose.files import read_dose
 from gynbtnet.evaluation.dose.metrics import dose_metric, dose_metric_names
 from gynbtnet.imaging.dicom.ct_series import CTSeries
-from gynbtnet.imaging.dicom.series import search_series
+from gynbtnet.imaging.dicom.series import search_series_in
+from gynbtnet.imaging.file_search import files_below, files_beside
 from gynbtnet.imaging.files.volume_files import is_image_file
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.mask_measures import bounding_box
@@ -44,7 +45,8 @@ def find_dose(
     """Return the dose grids of a scan, and notes.
 
     Args:
-        given: RTDOSE or dose image in Gy, or folder that is searched for RTDOSEs; None: look next to the scan.
+        given: RTDOSE or dose image in Gy, or folder that is searched for RTDOSEs; None: look in the scan's
+            folder, and next to it.
         scan_folder: folder of the DICOM scan; None for an image file.
         series: DICOM identity of the scan; None for an image file.
 
@@ -60,14 +62,9 @@ def find_dose(
         raise BadInput(f"There is no {root}; expected an RTDOSE, an image of the dose in Gy, or a folder.")
     if series is None:
         raise BadInput(f"{root} is not an image file; without a DICOM scan, give the dose as an image in Gy.")
-    found = search_series(root if root.is_dir() else root.parent).series
-    files = sorted(
-        path
-        for other in found
-        if other.modality == "RTDOSE" and other.frame_of_reference_uid == series.frame_of_reference_uid
-        for path in other.files
-        if root.is_dir() or path.resolve() == root.resolve()
-    )
+    files = _rtdoses([root] if root.is_file() else files_below(root), series)
+    if not files and given is None:
+        files = _rtdoses(files_beside(root), series)
     if not files:
         if given is not None:
             raise BadInput(f"{given} has no RTDOSE in the frame of reference of the scan; give the dose of this scan.")
@@ -77,7 +74,17 @@ def find_dose(
     except BadInput as error:
         if given is not None:
             raise
-        return (), (f"The dose isn't shown. {error}",)
+        return (), (f"The dose isn't shown. {error} Or give one with --dose.",)
+
+
+def _rtdoses(files: Sequence[Path], series: CTSeries) -> list[Path]:
+    """Return the RTDOSEs in the frame of reference of a scan, sorted."""
+    return sorted(
+        path
+        for other in search_series_in(files).series
+        if other.modality == "RTDOSE" and other.frame_of_reference_uid == series.frame_of_reference_uid
+        for path in other.files
+    )
 
 
 def structure_dose(mask: Mask, geometry: Geometry, doses: Sequence[Volume]) -> DoseVolumeHistogram:

@@ -165,7 +165,18 @@ def search_series(folder: Path) -> SeriesSearch:
         folder = folder.parent
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected a folder with DICOM files.")
-    files = files_below(folder)
+    return search_series_in(files_below(folder))
+
+
+def search_series_in(files: Sequence[Path]) -> SeriesSearch:
+    """Find the DICOM series of some files by content, as :func:`search_series` does for the files below a folder.
+
+    Args:
+        files: files of any kind, sorted.
+
+    Returns:
+        The series with their files, and the damaged files.
+    """
     described: dict[tuple[str, str, str], FoundSeries] = {}  # by the first file of each
     members: dict[tuple[str, str, str], list[_Member]] = {}
     damaged: list[DamagedFile] = []

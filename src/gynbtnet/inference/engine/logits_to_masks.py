@@ -81,7 +81,11 @@ class _LikelyStructures:
 
     def at_source(self, logits: Tensor) -> npt.NDArray[np.unsignedinteger[Any]]:
         """Return the structures with a positive logit, without regard to the nesting."""
-        return self._packed(own > logits[0] for own in logits[1:])
+        bits = np.empty(logits.shape[1:], bits_type(len(self.structures)))
+        for index in range(len(bits)):  # one slice at a time: several copies of all would take as much as the labels
+            here = logits[:, index]
+            bits[index] = self._packed(own > here[0] for own in here[1:])
+        return bits
 
     def in_tile(
         self, logits: Tensor, values: npt.NDArray[np.unsignedinteger[Any]], tile: Tile

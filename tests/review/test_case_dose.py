@@ -1,0 +1,59 @@
+"""The dose of a scan that is reviewed: in the scan's folder, or next to it as exports have it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gynbtnet.imaging import CTSeries, Geometry, Volume, read_ct_series, write_ct_series, write_rtdose
+from gynbtnet.review.case_dose import find_dose
+from gynbtnet.runtime import BadInput
+
+from .conftest import AXIAL, FLIPPED, SHAPE
+
+
+def write_scan(folder: Path, geometry: Geometry = AXIAL, *, seed: int = 1) -> CTSeries:
+    words = {"patient_id": "SYNTHETIC-1", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+    write_ct_series(Volume(np.zeros(SHAPE, np.int16), geometry), folder, seed=seed, **words)
+    return read_ct_series(folder)
+
+
+def write_constant_dose(gray: float, scan: CTSeries, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid = scan.volume.geometry
+    write_rtdose(Volume(np.full(grid.shape, gray, np.float32), grid), scan, path, description="a test")
+
+
+@pytest.mark.parametrize("where", ["CT/RD.dcm", "CT/more/RD.dcm", "RD.dcm", "RTDOSE/RD.dcm"])
+def test_a_dose_in_or_next_to_the_folder_of_the_scan_is_found(tmp_path: Path, where: str) -> None:
+    fraction = tmp_path / "fraction 1"
+    scan = write_scan(fraction / "CT")
+    write_constant_dose(7, scan, fraction / where)
+    ((dose,), notes) = find_dose(None, fraction / "CT", scan)
+    assert dose.array.max() == pytest.approx(7, abs=1e-3) and notes == ()
+
+
+def test_a_dose_of_another_scan_is_not_taken(tmp_path: Path) -> None:
+    """A second scan of the patient has a frame of reference of its own."""
+    scan, other = write_scan(tmp_path / "CT"), write_scan(tmp_path / "CT 2", FLIPPED, seed=2)
+    write_constant_dose(7, other, tmp_path / "RD.dcm")
+    assert find_dose(None, tmp_path / "CT", scan) == ((), ())
+    with pytest.raises(BadInput, match="has no RTDOSE in the frame of reference of the scan"):
+        find_dose(tmp_path / "RD.dcm", tmp_path / "CT", scan)
+
+
+def test_the_dose_in_the_folder_of_the_scan_comes_first(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "CT")
+    write_constant_dose(7, scan, tmp_path / "CT" / "RD.dcm")
+    write_constant_dose(5, scan, tmp_path / "RD.dcm")
+    ((dose,), _) = find_dose(None, tmp_path / "CT", scan)
+    assert dose.array.max() == pytest.approx(7, abs=1e-3)
+
+
+def test_two_doses_are_named_and_not_added(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "CT")
+    write_constant_dose(7, scan, tmp_path / "RD 1.dcm")
+    write_constant_dose(5, scan, tmp_path / "RD 2.dcm")
+    doses, (note,) = find_dose(None, tmp_path / "CT", scan)
+    assert doses == () and note.startswith("The dose isn't shown.") and note.endswith("Or give one with --dose.")
+    assert "RD 1.dcm" in note and "RD 2.dcm are different PLAN doses" in note
