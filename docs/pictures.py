@@ -33,7 +33,7 @@ def draw_overlay(experiment: Experiment) -> None:
 
 
 def save_screenshot(page: Path) -> None:
-    """Take a screenshot of the top of the report page in Chromium, down to the table: a path of this machine follows."""
+    """Take a screenshot of the report page in Chromium, from the top to the table: below it is a path."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if chromium is None:
         raise SystemExit(

@@ -1,13 +1,14 @@
 """`gynbtnet review` on the command line."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging import read_ct_series, read_volume
+from gynbtnet.imaging import Volume, read_ct_series, read_volume, write_rtdose
 from gynbtnet.review import find_predictions
 
 from .test_bad_input import refused, write_contours, write_ct
@@ -25,8 +26,11 @@ def prediction(gynbtnet, tmp_path: Path, untrained_model: Path) -> Path:
 def test_measured_edits(gynbtnet, prediction: Path, tmp_path: Path) -> None:
     ct = read_ct_series(tmp_path / "scan")
     write_contours(ct, tmp_path / "TPS.dcm")
+    dose = Volume(np.full(ct.volume.geometry.shape, 6, np.float32), ct.volume.geometry)
+    write_rtdose(dose, ct, tmp_path / "scan" / "RD.dcm", description="SYNTHETIC")
     result = gynbtnet("review", prediction, "--edited", tmp_path / "TPS.dcm", "--out", tmp_path / "review.json")
     assert result.code == 0, result.err
+    assert re.search(r"Bladder +D0\.1cc .* 6\.00 ", result.out), "the dose next to the scan's folder is 6 Gy everywhere"
     structures = json.loads((tmp_path / "review.json").read_text())["structures"]
     number = json.loads((prediction / "prediction.json").read_text())["structures"].index("bladder") + 1
     before = read_volume(prediction / "labels.nii.gz").array == number

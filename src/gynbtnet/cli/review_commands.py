@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from gynbtnet.cli.application import command, console, print_table
 from gynbtnet.cli.options import Aliases
@@ -146,6 +146,8 @@ def _measure(
     names = StructureNames.load(aliases)
     record = measure_edited(open_case(prediction, scan=scan, dose=dose), edited, names)
     print_table(_correction_table(record, names))
+    if any(review.correction and review.correction.dose for review in record.structures.values()):
+        print_table(_dose_table(record, names))
     if out is not None:
         write_json(record, out)
         console.print(f"{out}")
@@ -153,8 +155,8 @@ def _measure(
 
 def _correction_table(record: "ReviewRecord", names: "StructureNames") -> Table:
     """Return the corrections as a table."""
-    heads = ("structure", "state", "added (voxels)", "removed", "slices", "added path (mm)", "share", "surface DSC")
-    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
+    numbers = ("+voxels", "−voxels", "slices", "added path", "share", "surface DSC")
+    table = Table("structure", "state", *map(_number, numbers), box=None, padding=(0, 1, 0, 0))
     for name, review in record.structures.items():
         correction = review.correction
         cells = ["–"] * 6
@@ -164,9 +166,27 @@ def _correction_table(record: "ReviewRecord", names: "StructureNames") -> Table:
                 str(correction.voxels_added),
                 str(correction.voxels_removed),
                 str(correction.slices_touched),
-                f"{correction.added_path_length_mm:.0f}",
+                f"{correction.added_path_length_mm:.0f} mm",
                 "–" if share is None else f"{100 * share:.1f} %",
                 "–" if surface is None else f"{surface:.3f}",
             ]
         table.add_row(names.display_name(name), review.status, *cells)
     return table
+
+
+def _dose_table(record: "ReviewRecord", names: "StructureNames") -> Table:
+    """Return the dose metrics before and after the corrections as a table."""
+    heads = ("predicted", "edited", "difference")
+    table = Table("structure", "dose in Gy", *map(_number, heads), box=None, padding=(0, 1, 0, 0))
+    for name, review in record.structures.items():
+        for change in review.correction.dose if review.correction else ():
+            values = (change.before_gy, change.after_gy)
+            doses = ["–" if value is None else f"{value:.2f}" for value in values]
+            difference = "–" if change.difference_gy is None else f"{change.difference_gy:+.2f}"
+            table.add_row(names.display_name(name), change.metric, *doses, difference)
+    return table
+
+
+def _number(heading: str) -> Column:
+    """Return the column of a number."""
+    return Column(heading, justify="right")
