@@ -34,7 +34,7 @@ def test_a_dose_in_or_next_to_the_folder_of_the_scan_is_found(tmp_path: Path, wh
 
 
 def test_a_dose_of_another_scan_is_not_taken(tmp_path: Path) -> None:
-    """A second scan of the patient has a frame of reference of its own."""
+    """A second scan of the patient has another frame of reference."""
     scan, other = write_scan(tmp_path / "CT"), write_scan(tmp_path / "CT 2", FLIPPED, seed=2)
     write_constant_dose(7, other, tmp_path / "RD.dcm")
     assert find_dose(None, tmp_path / "CT", scan) == ((), ())
