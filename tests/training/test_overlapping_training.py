@@ -68,6 +68,13 @@ def test_a_file_of_stu_nets_starts_an_overlapping_run(prepared: Mapping[str, Pre
     changes: dict[str, Any] = {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-12}
     run = train(prepared["overlapping"], tmp_path / "run", tmp_path / "published.model", **changes)
     check_transfer(run, theirs.state_dict())
+    biases = [values for name, values in run_weights(run).items() if "decoder.heads." in name and name.endswith("bias")]
+    assert len(biases) == len(plan.strides) - 1
+    assert all(torch.allclose(values.sigmoid(), torch.tensor(0.01)) for values in biases), "structures are rare"
+
+
+def run_weights(run: Path) -> Mapping[str, torch.Tensor]:
+    return load_file(run / "weights_last.safetensors")
 
 
 def check_transfer(run: Path, before: Mapping[str, torch.Tensor]) -> None:

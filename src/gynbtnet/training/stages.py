@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from gynbtnet.networks.initialisation import initialise_he
+from gynbtnet.networks.initialisation import expect_structures_rarely, initialise_he, scale_heads
 from gynbtnet.networks.transfer import transfer_weights
 from gynbtnet.preparation.planning.plan import CT, Plan
 from gynbtnet.preparation.store import PreparedCase, PreparedCohort
@@ -43,7 +43,7 @@ from gynbtnet.training.settings import (
     UnlabelledSettings,
 )
 from gynbtnet.training.starting_weights import read_starting_weights
-from gynbtnet.training.trained_parameters import freeze_untrained, scale_heads
+from gynbtnet.training.trained_parameters import freeze_untrained
 from gynbtnet.training.training_data import TrainingData
 from gynbtnet.training.training_scans import TrainingScans
 
@@ -235,6 +235,8 @@ def finetune(
             write_json(report.to_json(), run.transfer_report)
         if settings.new_head_scale != 1 and not keep_heads:
             scale_heads(network, settings.new_head_scale)
+    if plan.overlapping and not keep_heads:
+        expect_structures_rarely(network)
     freeze_untrained(network, settings)
     objective = SegmentationObjective(
         network,

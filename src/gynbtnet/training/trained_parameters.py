@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import nn
 
 from gynbtnet.networks.conv_norm_pairs import find_normalised_convolutions
@@ -35,14 +34,6 @@ def freeze_untrained(network: nn.Module, settings: TrainingSettings) -> None:
 def encoder_parameters(network: nn.Module) -> list[nn.Parameter]:
     """Return the trained parameters of the encoder, by the network's part names."""
     return [parameter for name, parameter in _trained(network) if _part_names(network).belongs(name, "encoder")]
-
-
-def scale_heads(network: nn.Module, factor: float) -> None:
-    """Multiply the weights and biases of the segmentation heads by ``factor``, in place."""
-    with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            if not _part_names(network).belongs(name, "all_but_heads"):
-                parameter.mul_(factor)
 
 
 def parameter_groups(
