@@ -21,6 +21,7 @@ def cohort(export: Path) -> Cohort:
     return ingest(export, export.with_name("cohort"), structures=("bladder",)).cohort
 
 
+@pytest.mark.slow
 def test_predict_evaluate_and_dose_fit_together(
     gynbtnet, cohort: Cohort, untrained_model: Path, tmp_path: Path
 ) -> None:

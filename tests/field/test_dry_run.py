@@ -262,7 +262,9 @@ def test_notes_are_those_of_the_cohort(tmp_path: Path) -> None:
     assert texts in foretold.stdout
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=pytest.mark.slow if number % 3 else ()) for number, case in enumerate(CASES)]
+)
 def test_real_kinds_of_input(case: str, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
     CASES[case][0](tmp_path / "source")

@@ -115,7 +115,13 @@ def written_on(folder: Path) -> None:
             assert errors(path) == []
 
 
-@pytest.mark.parametrize("header", HEADERS)
+ONE_OF_THREE = [
+    pytest.param(header, marks=pytest.mark.slow if number % 3 else ()) for number, header in enumerate(HEADERS)
+]
+"""All headers; two of three are slow tests."""
+
+
+@pytest.mark.parametrize("header", ONE_OF_THREE)
 def test_segmentations_are_written_on_any_header(tmp_path, header):
     made = CT(tmp_path / "in", change=HEADERS[header])
     if text := getattr(HEADERS[header], "word", ""):

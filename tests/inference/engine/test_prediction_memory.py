@@ -55,7 +55,7 @@ print(peak, peak / prediction_bytes(grid, plan, on_cpu=True))
 @pytest.mark.parametrize(
     ("depth", "step", "structures", "patch", "preset", "overlapping"),
     [
-        (200, 1.5, 5, (32, 64, 64), "XS", False),
+        pytest.param(200, 1.5, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
         pytest.param(100, 3.0, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
         pytest.param(300, 0.9, 5, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
         pytest.param(100, 1.5, 60, (32, 64, 64), "XS", False, marks=pytest.mark.slow),
