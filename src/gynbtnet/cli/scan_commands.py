@@ -100,10 +100,12 @@ def inspect(
     listed = [item for item in inspection.items if item.problem or details or len(inspection.items) <= MOST_ITEMS]
     if listed:
         path = Column("path", overflow="fold")  # a path is never truncated
-        table = Table("patient", path, "kind", "size (z, y, x)", "contents", box=None, header_style="bold")
+        table = Table("patient", path, "kind", "size (z, y, x) and contents", box=None, header_style="bold")
         for item in listed:
-            contents = Text(" ").join(Text(*part) for part in ((item.problem, "red"), (item.contents, "")) if part[0])
-            table.add_row(str(item.patient or ""), as_one_line(item.path), item.kind, item.size, contents)
+            size = f"{item.size};" if item.size and item.contents else item.size
+            parts = ((item.problem, "red"), (size, ""), (item.contents, ""))
+            contents = Text(" ").join(Text(*part) for part in parts if part[0])
+            table.add_row(str(item.patient or ""), as_one_line(item.path), item.kind, contents)
         print_table(table)
     if len(listed) < len(inspection.items):
         console.print(f"{counted(len(inspection.items) - len(listed), 'item')} not listed; --details lists all")

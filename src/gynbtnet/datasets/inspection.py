@@ -305,7 +305,8 @@ def _inspect_image(path: Path, folder: Path) -> tuple[InspectedItem, Volume | No
 
 
 def _joined(*sentences: str) -> str:
-    return " ".join(filter(None, sentences))
+    *first, last = [sentence for sentence in sentences if sentence] or [""]
+    return " ".join([*(sentence if sentence.endswith(".") else f"{sentence}." for sentence in first), last])
 
 
 def _describe_name(name: str, names: StructureNames) -> str:
