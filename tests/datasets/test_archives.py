@@ -461,6 +461,28 @@ def test_further_channels_are_ingested(
         assert case.images[1].name == f"{case.id}_0001.nii.gz"
 
 
+def test_mogambo_is_sorted_into_a_raw_dataset_of_mr(tmp_path: Path, phantoms: Phantoms) -> None:
+    """As its page says; the femoral heads share one label, and the archive has no target."""
+    folder = tmp_path / "mogambo"
+    labels = {"bladder": 1, "rectum": 2, "sigmoid": 3}
+    for number, case in enumerate(phantoms[:2]):
+        write_volume(mr_of(case), folder / "imagesTr" / f"case_{number}_0000.nii.gz")
+        write_volume(with_labels(case, labels), folder / "labelsTr" / f"case_{number}.nii.gz")
+    description = {
+        "channel_names": {"0": "T2"},
+        "labels": {"background": 0, "bladder": 1, "rectum": 2, "sigmoid": 3, "femoral_heads": 4},
+        "numTraining": 2,
+        "file_ending": ".nii.gz",
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+    cohort = ingest(folder, tmp_path / "cohort", "nnunet", structures=tuple(labels)).cohort
+    assert cohort.channels == ("T2",) and cohort.structures == tuple(labels)
+    for case, phantom in zip(cohort.cases, phantoms, strict=False):
+        assert case.labels
+        np.testing.assert_array_equal(read_volume(case.labels).array, with_labels(phantom, labels).array)
+        np.testing.assert_array_equal(read_volume(case.image).array, mr_of(phantom).array)
+
+
 def test_our_own_cohort_keeps_its_patients(build_and_ingest: Callable[..., Ingestion], tmp_path: Path) -> None:
     cohort = build_and_ingest("dicom-rt").cohort
     again = ingest(cohort.folder, tmp_path / "again", "nnunet").cohort
