@@ -1,4 +1,4 @@
-"""Overlapping against exclusive outputs: both are trained on one phantom cohort, for equal CPU seconds.
+"""Overlapping against exclusive outputs: both are trained on one phantom cohort, with equal budgets.
 
 Without overlaps in the cohort, a sigmoid for each structure should learn as well as a softmax over all of them. With
 ``--nested``, GTV-res, HR-CTV and IR-CTV nest, and the uterus contour contains the cervix. Exclusive outputs then learn
@@ -6,7 +6,7 @@ a label map in which targets cover the uterus; DSC is that of the drawn masks. O
 GTV-res < HR-CTV < IR-CTV, and the last column counts the voxels that break it. The scans are synthetic, and patients
 that are scored are not used for training:
 
-    python benchmarks/overlapping_outputs.py [--out FOLDER] [--cpu-seconds 80] [--seeds 1] [--nested]
+    python benchmarks/overlapping_outputs.py [--out FOLDER] [--cpu-seconds 80 | --steps 200] [--seeds 1] [--nested]
 
 With ``--experiment demo/experiment``, both are stage 3 of the demo instead: its cohort, its recipe, from its stage 2,
 scored on its test patients. Then both learn in little time.
@@ -84,17 +84,22 @@ def experiment_task(folder: Path) -> Task:
     return Task(pool, cohort.of_patients(test), stage.plan, stage.training, experiment.run("supervised"))
 
 
-def train(task: Task, outputs: str, cpu_seconds: float, seed: int, folder: Path) -> Model:
+def train(task: Task, outputs: str, budget: Budget, seed: int, folder: Path) -> Model:
     """Train with one kind of outputs, and return the model."""
     nested = outputs == "overlapping" and "gtv_res" in task.pool.structures
     changes = {"outputs": outputs, "nesting": (NESTING,) if nested else ()}
     plan = make_plan(task.pool, task.plan.model_copy(update=changes))
     prepared = prepare(task.pool, plan, folder / f"prepared-{outputs}")
-    settings = task.training.model_copy(update={"seed": seed, "budget": Budget(cpu_seconds=cpu_seconds)})
-    run = folder / f"run-{outputs}-{cpu_seconds:g}-{seed}"
+    settings = task.training.model_copy(update={"seed": seed, "budget": budget})
+    run = folder / f"run-{outputs}-{describe(budget).replace(' ', '-')}-{seed}"
     training = prepared.ids_of(task.pool.patients)
     finetune(prepared, settings, run, training_ids=training, validation_ids=[], start=task.start)
     return Model.load(run, device="cpu")
+
+
+def describe(budget: Budget) -> str:
+    """Return a budget in words."""
+    return f"{budget.steps} steps" if budget.steps else f"{budget.cpu_seconds:g} CPU seconds"
 
 
 def score(model: Model, cohort: Cohort) -> tuple[dict[str, tuple[float, float]], int]:
@@ -123,9 +128,12 @@ def count_broken_voxels(prediction: Segmentation) -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train overlapping and exclusive outputs for equal CPU seconds.")
+    parser = argparse.ArgumentParser(description="Train overlapping and exclusive outputs with equal budgets.")
     parser.add_argument("--out", type=Path, default=Path("overlapping-outputs"))
     parser.add_argument("--cpu-seconds", type=float, default=80)
+    parser.add_argument(
+        "--steps", type=int, help="instead of CPU seconds, independent of the load"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--nested", action="store_true")
     parser.add_argument("--experiment", type=Path)
@@ -135,13 +143,14 @@ def main() -> None:
     else:
         folder = options.out.absolute() / ("nested" if options.nested else "plain")
         task = phantom_task(folder, nested=options.nested)
+    budget = Budget(steps=options.steps) if options.steps else Budget(cpu_seconds=options.cpu_seconds)
     structures, scans = task.pool.structures, (len(task.pool.cases), len(task.held_out.cases))
-    print(f"{options.cpu_seconds:g} CPU seconds, {scans[0]} scans to learn, {scans[1]} to score: DSC (volume ratio)\n")
+    print(f"{describe(budget)}, {scans[0]} scans to learn, {scans[1]} to score: DSC (volume ratio)\n")
     rule = "---|" * (len(structures) + 2)
     print(f"| outputs | seed | {' | '.join(structures)} | mean DSC | broken |\n|---|---|{rule}")
     for seed in range(options.seeds):
         for outputs in ("exclusive", "overlapping"):
-            model = train(task, outputs, options.cpu_seconds, seed, folder)
+            model = train(task, outputs, budget, seed, folder)
             scores, broken = score(model, task.held_out)
             columns = [f"{scores[name][0]:.3f} ({scores[name][1]:.2f})" for name in structures]
             mean = np.mean([dsc for dsc, _ in scores.values()])
