@@ -1,5 +1,6 @@
 """``gynbtnet learn`` on the command line: what it prints, and one sentence for what it can't use."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -54,13 +55,21 @@ def test_what_it_prints(
     rows = [line.split() for line in text.splitlines() if "waiting" in line]
     assert rows[0][1] == "waiting2" and len(rows) == 2
     assert "predicted DSC from 0.70" in text and "at random" in text
+    page = tmp_path / "learned" / "learning.html"
+    assert f"The page is {page}" in text
+    assert "1 review not learned from yet" in page.read_text() and "waiting2" in page.read_text()
 
     scores(monkeypatch, {"round-1": UP})
     code, text = learn("--set", "length=1", "--set", "validation=0")
     assert code == 0, text
     assert "1 new review, 0 changed, 0 known already, 0 left out." in text
-    assert "Round 1. Promoted: the challenger gains on bladder and rectum" in text
+    assert re.search(r"new1/review/001 +new1 +corrected: Bladder", text)
+    assert re.search(r"Bladder +6 +0\.634 +0\.684 +\+0\.050 \(\+0\.050 to \+0\.050\) +gains", text)
+    assert "Round 1. Promoted: the challenger gains on Bladder and Rectum" in text
+    assert "commission it before use" in text
     assert f"The model to use is {tmp_path / 'learned' / 'rounds' / 'round-1' / 'model'}" in text
+    after = page.read_text()
+    assert "Round 1. Promoted" in after and "not learned from yet" not in after and "another model" in after
     code, text = learn()
     assert code == 0, text
     assert "0 new reviews, 0 changed, 1 known already" in text and "nothing new to learn from" in text

@@ -177,6 +177,7 @@ def _adapt(
     from gynbtnet.adaptation.adapt import adapt_model
     from gynbtnet.adaptation.earlier_scans import read_earlier_fractions
     from gynbtnet.adaptation.settings import AdaptationSettings
+    from gynbtnet.cli.prediction_table import print_adaptation
     from gynbtnet.imaging.dicom.ct_series import read_ct_files
     from gynbtnet.inference.models.model import Model
 
@@ -189,11 +190,7 @@ def _adapt(
     fractions = read_earlier_fractions(earlier, series, model.structures)
     settings = AdaptationSettings(seconds=seconds, steps=steps)
     adapted = adapt_model(model, fractions, settings, request.settings)
-    for name, dsc in adapted.record.check.items():
-        used = "adapted" if name in adapted.record.structures else "not adapted"
-        console.print(f"{name}: DSC {dsc.unadapted:.3f} → {dsc.adapted:.3f} on the last earlier fraction, {used}")
-    if not adapted.record.check:
-        console.print("One earlier fraction can't be checked on another one: nothing is adapted.")
+    print_adaptation(adapted.record, model.structures, settings.least_gain)
     return adapted
 
 

@@ -28,6 +28,7 @@ class ReviewedScan:
     """The last review of a scan.
 
     Attributes:
+        name: path of the review below the folder of the reviews.
         folder: folder of the review.
         digest: SHA-256 of contours, decisions, scan and model; a review that is written again unchanged keeps it.
         record: content of ``review.json``.
@@ -36,6 +37,7 @@ class ReviewedScan:
         origins: origin of each accepted structure; the others may not serve as reference.
     """
 
+    name: str
     folder: Path
     digest: str
     record: ReviewRecord
@@ -87,17 +89,16 @@ def find_reviewed_scans(source: Path, finder: ScanFinder) -> tuple[tuple[Reviewe
     for folder in track(_last_reviews(source), "Reading the reviews"):
         name = folder.relative_to(source).as_posix()
         try:
-            reviewed = _read(folder, finder)
+            reviewed = _read(name, folder, finder)
         except BadInput as error:
             left_out.append(LeftOutReview(name, str(error)))
             continue
         earlier = by_scan.get(reviewed.record.scan_sha256)
         if earlier is None or is_newer(reviewed.record.time, earlier.record.time):
             by_scan[reviewed.record.scan_sha256] = reviewed
-            if earlier is not None:
-                name = earlier.folder.relative_to(source).as_posix()
         if earlier is not None:
-            left_out.append(LeftOutReview(name, "A later review of the same scan is used."))
+            older = earlier if by_scan[reviewed.record.scan_sha256] is reviewed else reviewed
+            left_out.append(LeftOutReview(older.name, "A later review of the same scan is used."))
     return tuple(by_scan.values()), tuple(left_out)
 
 
@@ -117,7 +118,7 @@ def _last_reviews(source: Path) -> list[Path]:
     return sorted(last.values())
 
 
-def _read(folder: Path, finder: ScanFinder) -> ReviewedScan:
+def _read(name: str, folder: Path, finder: ScanFinder) -> ReviewedScan:
     """Read one review.
 
     Raises:
@@ -136,9 +137,8 @@ def _read(folder: Path, finder: ScanFinder) -> ReviewedScan:
     if not _contour_files(folder):
         raise BadInput(f"{folder} has no contours; expected {LABELS_FILE} or {MASKS_FOLDER}: write the review again.")
     origins = {name: _ORIGINS[review.status] for name, review in record.structures.items() if review.status in _ORIGINS}
-    return ReviewedScan(
-        folder, _digest(folder, record), record, prediction, finder.find(folder.parent.parent, prediction), origins
-    )
+    scan = finder.find(folder.parent.parent, prediction)
+    return ReviewedScan(name, folder, _digest(folder, record), record, prediction, scan, origins)
 
 
 def _contour_files(folder: Path) -> tuple[Path, ...]:
