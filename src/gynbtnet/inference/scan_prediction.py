@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.files.mask_folder import MASK_SUFFIX
 from gynbtnet.inference.engine.mirroring import with_tta_axes
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.manifest import (
@@ -225,8 +226,9 @@ def _check_out(request: PredictionRequest, sha256: str) -> None:
     out = request.out
     ensure_replaceable(
         out,
-        (LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, PATIENT_PAGE, MANIFEST),
+        (LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, PATIENT_PAGE, MANIFEST),
         MANIFEST,
+        folders={MASKS_FOLDER: MASK_SUFFIX},
     )
     if existing_input_sha256(out) not in (None, sha256):
         raise BadInput(
