@@ -291,6 +291,17 @@ def test_a_folder_of_something_else_is_not_replaced(bright_model: Model, tmp_pat
         predict_path(bright_model, tmp_path / "scans" / "ct", tmp_path / "letter.txt", settings=QUICK)
 
 
+def test_a_reviewed_prediction_is_not_replaced(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    (out / "review" / "001").mkdir(parents=True)
+    predict_path(bright_model, tmp_path / "ct", out, settings=QUICK)  # up to date
+    with pytest.raises(BadInput, match="has a review, which would be lost"):
+        predict_path(
+            bright_model, tmp_path / "ct", out, settings=PredictionSettings(mirroring=False, overlap=0.25), force=True
+        )
+
+
 def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:
     ct = as_dicom(tmp_path / "ct", "planning CT")
     with pytest.raises(BadInput, match="give the folder, not one slice"):

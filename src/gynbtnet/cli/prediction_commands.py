@@ -25,7 +25,7 @@ from gynbtnet.cli.options import (
     RoiForm,
     UnequalSpacing,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, ScansFailed
 
 if TYPE_CHECKING:
     from gynbtnet.inference.engine.segmenter import Segmenter
@@ -152,16 +152,33 @@ def predict(
         loaded = _adapt(
             loaded, earlier, requests, jobs > 1 or cluster is not None, seconds=earlier_seconds, steps=earlier_steps
         )
+    before = {name: _written(request.out / MANIFEST) for name, request in requests.items()}
+    failed: set[str] = set()
     try:
         with use_cluster(cluster):
             predict_scans(
                 loaded, as_path(model), requests, jobs=jobs, on_cluster=cluster is not None, failed=search.failed
             )
+    except ScansFailed as error:
+        failed = {name for name, _ in error.failed}
+        raise
+    except BadInput:
+        failed = set(requests)
+        raise
     finally:
-        for request in requests.values():
-            if (request.out / MANIFEST).is_file():
-                console.print(f"{request.files.path} → {request.out}")
-        print_predictions([request.out for request in requests.values()])
+        done = [
+            request
+            for name, request in requests.items()
+            if (written := _written(request.out / MANIFEST)) and (name not in failed or written != before[name])
+        ]
+        for request in done:
+            console.print(f"{request.files.path} → {request.out}")
+        print_predictions([request.out for request in done])
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    """Return inode and time of a file, by which a new one is known; None if it doesn't exist."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 def _adapt(

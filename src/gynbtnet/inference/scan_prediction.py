@@ -28,6 +28,7 @@ from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
     MASKS_FOLDER,
     PREVIEW_FILE,
+    REVIEWS_FOLDER,
     RTSTRUCT_FILE,
     SEG_FILE,
     SLICER_FILE,
@@ -224,6 +225,8 @@ def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -
 def _check_out(request: PredictionRequest, sha256: str) -> None:
     """Check that nothing would be replaced except, with ``force``, an earlier prediction of the same scan."""
     out = request.out
+    if (out / REVIEWS_FOLDER).is_dir():
+        raise BadInput(f"{out} has a review, which would be lost; give another output folder, or leave this scan out.")
     ensure_replaceable(
         out,
         (LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, PATIENT_PAGE, MANIFEST),

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from gynbtnet.datasets.ingestion.found_scans import FoundScan
-from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER
+from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, REVIEWS_FOLDER
 from gynbtnet.learning.scan_finder import ScanFinder
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, SCHEMA, ReviewRecord, Status
-from gynbtnet.review.reviewed_files import REVIEWS_FOLDER
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.runtime.progress import track
