@@ -64,7 +64,8 @@ def test_what_it_prints(
     assert code == 0, text
     assert "1 new review, 0 changed, 0 known already, 0 left out." in text
     assert re.search(r"new1/review/001 +new1 +corrected: Bladder", text)
-    assert re.search(r"Bladder +6 +0\.634 +0\.684 +\+0\.050 \(\+0\.050 to \+0\.050\) +gains", text)
+    assert "DSC on the frozen test of 6 patients:" in text
+    assert re.search(r"Bladder +0\.634 +0\.684 +\+0\.050 \(\+0\.050 to \+0\.050\) +gains", text)
     assert "Round 1. Promoted: the challenger gains on Bladder and Rectum" in text
     assert "commission it before use" in text
     assert f"The model to use is {tmp_path / 'learned' / 'rounds' / 'round-1' / 'model'}" in text

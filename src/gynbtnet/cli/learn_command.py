@@ -66,6 +66,8 @@ def learn(
     a newer one of the same scan replaces it. Patients keep their group for ever. The challenger continues the present
     champion's weights. It is promoted if it loses on no structure and gains on one. The same command resumes what was
     stopped.
+
+    learning.html in --out shows the use of each review, the cases to contour next, and every round.
     """
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
@@ -145,13 +147,20 @@ def _print_result(result: "LearningResult") -> None:
 def _print_challenge(challenge: "Challenge", names: "StructureNames") -> None:
     from gynbtnet.learning.challenge import printed_numbers
 
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    counts: set[int] = set()
     for row in challenge.structures:
-        patients, champion, challenger, difference, interval = printed_numbers(row)
-        change = difference if interval == "–" else f"{difference} ({interval})"
-        rows.append((names.display_name(row.structure), patients, champion, challenger, change, row.verdict))
-    console.print("DSC on the frozen test:")
-    _print_rows(("structure", "patients", "champion", "challenger", "difference", "verdict"), rows)
+        patients, champion, challenger, change, interval = printed_numbers(row)
+        counts.add(row.patients)
+        changed = change if interval == "–" else f"{change} ({interval})"
+        rows.append((names.display_name(row.structure), patients, champion, challenger, changed, row.verdict))
+    heads: tuple[str, ...] = ("structure", "patients", "champion", "challenger", "difference", "verdict")
+    if len(counts) == 1:  # the table is then narrow enough for 80 columns
+        heads, rows = (heads[0], *heads[2:]), [(row[0], *row[2:]) for row in rows]
+        console.print(f"DSC on the frozen test of {counted(counts.pop(), 'patient')}:")
+    else:
+        console.print("DSC on the frozen test:")
+    _print_rows(heads, rows)
 
 
 def _print_rows(heads: "Sequence[str]", rows: "Iterable[Sequence[str]]") -> None:

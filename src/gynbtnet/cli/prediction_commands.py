@@ -169,7 +169,7 @@ def predict(
         done = [
             request
             for name, request in requests.items()
-            if (written := _written(request.out / MANIFEST)) and (name not in failed or written != before[name])
+            if (stamp := _written(request.out / MANIFEST)) and (name not in failed or stamp != before[name])
         ]
         for request in done:
             console.print(f"{request.files.path} → {request.out}")
