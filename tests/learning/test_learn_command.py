@@ -77,9 +77,13 @@ def test_what_it_prints(
 
 
 def test_what_it_cannot_use(source: Path, tmp_path: Path, learn: Callable[..., tuple[int, str]]) -> None:
-    (tmp_path / "predictions").mkdir()
     split = ("--split", str(source / "split.json"))
+    code, text = learn(*split)
+    assert code == 2 and "There is no folder" in text and not (tmp_path / "learned" / "learning.json").exists()
+    (tmp_path / "predictions").mkdir()
+    (tmp_path / "experiment").mkdir()
     for arguments, words in (
+        ((*split, "--from", str(tmp_path / "experiment")), "such as runs/task"),
         ((), "--split"),
         ((*split, "--set", "lenght=1"), "lenght"),
         ((*split, "--fold", "7"), "no fold 7"),

@@ -215,4 +215,8 @@ def _champion_sha256(request: LearningRequest, folders: LearningFolder) -> str:
 
 
 def _open(request: LearningRequest, folders: LearningFolder) -> LearningState:
+    if not request.reviews.is_dir():  # before anything is written
+        raise BadInput(
+            f"There is no folder {request.reviews}; expected one of predictions that `gynbtnet review` was used on."
+        )
     return open_state(folders, request.model, request.finder.cohort, request.split, request.fold, request.settings)

@@ -77,12 +77,7 @@ def find_reviewed_scans(source: Path, finder: ScanFinder) -> tuple[tuple[Reviewe
 
     Returns:
         The reviews, and those that can't be used; one of them never stops the others.
-
-    Raises:
-        BadInput: If there is no such folder.
     """
-    if not source.is_dir():
-        raise BadInput(f"There is no folder {source}; expected one of predictions that `gynbtnet review` was used on.")
     by_scan: dict[str, ReviewedScan] = {}
     left_out = []
     for folder in track(_last_reviews(source), "Reading the reviews"):
