@@ -123,7 +123,10 @@ def _print_result(result: "LearningResult") -> None:
     for review in result.left_out:
         console.print(f"Left out {review.name}: {review.reason}")
     if joined.added:
-        rows = [(entry.name, entry.patient, entry.origin_words(names) or USES[entry.use]) for entry in joined.added]
+        rows = [
+            (entry.name, entry.patient, entry.origin_words(names) if entry.is_learned else USES[entry.use])
+            for entry in joined.added
+        ]
         _print_rows(("review", "patient", "learned from, or why not"), rows)
     console.print(
         f"{counted(joined.new, 'new review')}, {joined.changed} changed, {joined.known} known already, "
