@@ -35,6 +35,18 @@ def test_the_last_line_tells_what_to_review(gynbtnet, untrained_model: Path, sca
     assert again.out.strip().splitlines()[-1] == lines[-1], "a prediction that is kept is reported too"
 
 
+def test_a_scan_that_failed_is_not_reported_as_done(
+    gynbtnet, untrained_model: Path, scan: Path, tmp_path: Path
+) -> None:
+    """Its folder has the prediction of an earlier call."""
+    out = tmp_path / "out"
+    gynbtnet("predict", untrained_model, scan, "--out", out, "--no-mirroring")
+    (out / "pelvis" / "review" / "001").mkdir(parents=True)
+    refused = gynbtnet("predict", untrained_model, scan, "--out", out, "--fast", "--force")
+    assert refused.code == 2 and "has a review, which would be lost" in refused.err
+    assert refused.out == ""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "overlap"), [(["prediction.overlap=0.25"], 0.25), (["overlap=0.3", "mirroring=false"], 0.3)]

@@ -118,6 +118,20 @@ def test_a_structure_is_adapted_only_if_it_helped(model: Model, monkeypatch: pyt
     assert (truth & drawn).sum() > 0.5 * truth.sum()
 
 
+def test_a_step_that_takes_too_long_adapts_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step of a large network can't be foreseen; no second training follows it."""
+    calls = []
+
+    def slow(network: GynBTNet, *_: object, **__: object) -> FineTuned:
+        calls.append(network)
+        return FineTuned(network, 1, 31.0)
+
+    monkeypatch.setattr(adapt_module, "fine_tune", slow)
+    record = adapt_model(model, [fraction(0), fraction(1)], AdaptationSettings(seconds=60), PREDICTION).record
+    assert (record.structures, record.steps, record.seconds, dict(record.check)) == ((), 0, 31.0, {})
+    assert len(calls) == 1
+
+
 def test_what_cannot_be_adapted_is_refused(model: Model) -> None:
     with pytest.raises(BadInput, match="has no reviewed contour"):
         adapt_model(model, [])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from gynbtnet.commissioning.limits import METRICS, Limits
+from gynbtnet.commissioning.limits import METRICS, Limits, Side
+from gynbtnet.commissioning.measured_values import find_worst
 from gynbtnet.commissioning.proposal import write_proposal
 from gynbtnet.commissioning.verdict import judge
 from gynbtnet.imaging import StructureNames
@@ -119,3 +120,35 @@ def test_fractions_of_a_patient_are_not_patients() -> None:
     assert judge([], [], limit=1, side="at most").verdict == "no data"
     at_the_limit = judge([0.7, 0.8, 0.9, 0.75, 0.85], list("abcde"), limit=0.8, side="at least")
     assert at_the_limit.patients_needed is None and "too close" in at_the_limit.note
+    patients = [f"p{number}" for number in range(6)]
+    near = judge([0.7, 0.8, 0.9, 0.75, 0.85, 0.8], patients, limit=0.799, side="at least")
+    assert near.patients_needed is None and "over 1000 decide" in near.note
+
+
+def test_an_interval_ends_at_what_the_metric_can_be() -> None:
+    """One failure among six: the t interval of a DSC would exceed 1, that of a distance would begin below 0."""
+    patients = [f"p{number}" for number in range(6)]
+    for values, metric, cut, kept in (
+        ([0.95, 0.9, 0.92, 0.94, 0.93, 0.1], "dsc", 1, 0),
+        ([2.0, 3.0, 2.5, 3.5, 2.0, 90.0], "hd95_mm", 0, 1),
+    ):
+        limited = METRICS[metric]
+        raw = judge(values, patients, limit=0.8, side=limited.side)
+        bounded = judge(values, patients, limit=0.8, side=limited.side, lowest=limited.lowest, highest=limited.highest)
+        assert raw.verdict == bounded.verdict == "can't decide"
+        assert (bounded.low, bounded.high)[kept == 0] == cut != (raw.low, raw.high)[kept == 0]
+        assert (bounded.low, bounded.high)[kept] == (raw.low, raw.high)[kept]
+
+
+@pytest.mark.parametrize(
+    ("side", "values", "worst"),
+    [
+        ("at least", [0.9, 0.2, 0.8], (0.2, "b")),
+        ("at most", [1.0, 2.0, 9.0], (9.0, "c")),
+        ("within", [1.0, -3.0, 2.0], (-3.0, "b")),
+        ("at most", [1.0, float("nan"), float("inf")], (1.0, "a")),
+    ],
+)
+def test_the_worst_value_is_named(side: Side, values: list[float], worst: tuple[float, str]) -> None:
+    assert find_worst(values, ["a", "b", "c"], side) == worst
+    assert find_worst([], [], side) == (None, "")

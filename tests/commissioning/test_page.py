@@ -69,6 +69,8 @@ def test_it_opens_at_any_width(chromium: Any, kit: tuple[Path, CommissioningReco
     assert chromium.run("document.documentElement.scrollWidth") <= width
     assert chromium.run("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert chromium.run("document.images.length") >= 4
+    lowest = chromium.run("Math.min(...[...document.querySelectorAll('.form td')].map(cell => cell.offsetHeight))")
+    assert lowest >= 36, "a form has room to write"
 
 
 def test_it_prints_to_pdf(chromium: Any, kit: tuple[Path, CommissioningRecord], tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import torch
 
 from gynbtnet.imaging import (
     CTSeries,
     Geometry,
+    Regions,
     Repairs,
     StructureNames,
     Volume,
@@ -217,6 +219,37 @@ def test_an_up_to_date_prediction_is_kept(bright_model: Model, tmp_path: Path) -
         is_written_again()
 
 
+class OverlappingBright(torch.nn.Module):
+    """Network of overlapping structures that finds both above one standard deviation."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.cat([image - 1, image - 1], 1)
+
+
+def test_masks_of_overlapping_structures_are_kept_and_replaced(bright_model: Model, tmp_path: Path) -> None:
+    """They are a folder, which is up to date only with every mask, and ours only with nothing else in it."""
+    plan = replace(bright_model.plan, regions=Regions(("bladder", "rectum"), ((1, 3), (2, 3))))
+    model = replace(bright_model, plan=plan, network=OverlappingBright())
+    write_volume(scan(), tmp_path / "scan.nii.gz")
+    out = tmp_path / "out"
+
+    def is_written_again() -> bool:
+        before = (out / "prediction.json").stat().st_ino
+        predict_path(model, tmp_path / "scan.nii.gz", out, settings=QUICK, force=True)
+        return (out / "prediction.json").stat().st_ino != before
+
+    predict_path(model, tmp_path / "scan.nii.gz", out, settings=QUICK)
+    assert sorted(path.name for path in (out / "masks").iterdir()) == ["bladder.nii.gz", "rectum.nii.gz"]
+    assert not is_written_again()
+    (out / "masks" / "rectum.nii.gz").unlink()
+    assert is_written_again()
+    assert (out / "masks" / "rectum.nii.gz").is_file()
+    (out / "masks" / "bladder.nii.gz").unlink()
+    (out / "masks" / "letter.txt").write_text("mine")
+    with pytest.raises(BadInput, match="would be replaced"):
+        is_written_again()
+
+
 def test_a_manifest_of_an_earlier_version_is_recognised(bright_model: Model, tmp_path: Path) -> None:
     """A setting has its old name there; the prediction is up to date nevertheless."""
     write_volume(scan(), tmp_path / "scan.nii.gz")
@@ -256,6 +289,17 @@ def test_a_folder_of_something_else_is_not_replaced(bright_model: Model, tmp_pat
     predict_path(bright_model, tmp_path / "scans" / "ct", out, settings=QUICK)
     with pytest.raises(BadInput, match="is a file"):
         predict_path(bright_model, tmp_path / "scans" / "ct", tmp_path / "letter.txt", settings=QUICK)
+
+
+def test_a_reviewed_prediction_is_not_replaced(bright_model: Model, tmp_path: Path) -> None:
+    as_dicom(tmp_path / "ct", "planning CT")
+    out = predict_path(bright_model, tmp_path / "ct", tmp_path / "out", settings=QUICK)
+    (out / "review" / "001").mkdir(parents=True)
+    predict_path(bright_model, tmp_path / "ct", out, settings=QUICK)  # up to date
+    with pytest.raises(BadInput, match="has a review, which would be lost"):
+        predict_path(
+            bright_model, tmp_path / "ct", out, settings=PredictionSettings(mirroring=False, overlap=0.25), force=True
+        )
 
 
 def test_one_slice_is_no_scan(bright_model: Model, tmp_path: Path) -> None:

@@ -119,10 +119,13 @@ def test_a_dicom_patient_is_the_one_of_the_cohorts_key(
 
 
 def test_a_cohort_whose_key_is_elsewhere(source: Path, tmp_path: Path) -> None:
-    cohort = tmp_path / "cohort"
+    cohort = tmp_path / "cohorts" / "task"
     shutil.copytree(source / "cohort", cohort)
     (cohort / "patients.csv").unlink()
     with pytest.raises(BadInput, match="give it with --key"):
+        ScanFinder.create(Cohort.load(cohort))
+    PatientKey(tmp_path / "patients.csv").save()  # as `gynbtnet run` does
+    with pytest.raises(BadInput, match=f"give it with --key {tmp_path / 'patients.csv'}"):
         ScanFinder.create(Cohort.load(cohort))
     with pytest.raises(BadInput, match="There is no key"):
         ScanFinder.create(Cohort.load(cohort), key=tmp_path / "absent.csv")

@@ -86,12 +86,12 @@ def meet(first: list[float], second: list[float], patients: int = 6) -> Challeng
 @pytest.mark.parametrize(
     ("first", "second", "promoted", "words"),
     [
-        (UP, MIXED, True, "gains on bladder and loses on no structure"),
-        (UP, UP, True, "gains on bladder and rectum"),
-        (UP, DOWN, False, "loses on rectum"),
+        (UP, MIXED, True, "gains on Bladder and loses on no structure"),
+        (UP, UP, True, "gains on Bladder and Rectum"),
+        (UP, DOWN, False, "loses on Rectum"),
         (MIXED, BASE, False, "gains on no structure"),
         (BASE, BASE, False, "gains on no structure"),
-        (DOWN, DOWN, False, "loses on bladder and rectum"),
+        (DOWN, DOWN, False, "loses on Bladder and Rectum"),
     ],
 )
 def test_promotion(first: list[float], second: list[float], promoted: bool, words: str) -> None:
@@ -122,6 +122,7 @@ def test_the_interval_is_by_patient_not_by_case() -> None:
 
 def candidate(name: str, **signs: object) -> Candidate:
     values: dict[str, object] = {
+        "model": "ab" * 32,
         "lowest_dsc": 0.8,
         "lowest_agreement": 0.95,
         "structures_flagged": 0,
@@ -153,7 +154,7 @@ def test_unknown_signs_are_omitted() -> None:
     assert (chosen[0].candidate.name, chosen[0].reason) == ("c3", "3 structures flagged")
     assert len(choose_cases(cases, 9)) == 4
     same = [candidate(f"c{number}", **unknown) for number in range(3)]
-    assert choose_cases(same, 2)[0].reason == "the next in order"
+    assert choose_cases(same, 2)[0].reason == "the mean of all signs"
     half = [
         candidate("known", **{**unknown, "distance": 9.0}),
         candidate("less", **{**unknown, "distance": 1.0}),

@@ -91,7 +91,8 @@ def test_too_few_reviews_are_no_chart(write_reviews, tmp_path):
     (charts,) = charts_of(folder)
     assert {chart.problem for chart in charts.values()} == {"too few reviews for a baseline: 12 of 30"}
     result = run(folder, "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "0 of 7 charts" in result.output
+    assert result.exit_code == 0 and "12 reviews, 0 of 7 charts" in result.output
+    assert "No chart yet, so no alarm is possible" in result.output
     assert "No chart yet: too few reviews" in (tmp_path / "out" / "monitoring.html").read_text()
 
 

@@ -56,7 +56,7 @@ def test_a_clinics_export_reads_back_as_it_was_made(tmp_path: Path) -> None:
         folder = tmp_path / f"PHANTOM-{patient + 1:03d}" / "fraction-2"
         made = phantom_case(5, patient, 1, pelvic_geometry(SPACING, MATRIX))
         ct = read_ct_series(folder / "CT")
-        assert ct.patient_id == f"PHANTOM-{patient + 1:03d}"
+        assert ct.patient_id == f"PHANTOM-S5-{patient + 1:03d}", "with another seed it is another woman"
         assert np.array_equal(ct.volume.array, made.scan.array)
         structures, report = read_rtstruct(folder / "RS.dcm", ct, STRUCTURES, StructureNames.load())
         assert not report.missing and not report.unmapped

@@ -25,7 +25,8 @@ def adapt_model(
 
     The last fraction is left out first: a copy is trained on the others, and each structure that it contours better
     there is adapted. The result is then trained on all fractions, with as many steps. With a single earlier fraction
-    nothing can be checked, so no structure is adapted and nothing is trained.
+    nothing can be checked, so no structure is adapted and nothing is trained. If a single step takes longer than half
+    of the time, which only a first one can, nothing is adapted either.
 
     Args:
         model: GynBTNet model, which stays as it is.
@@ -53,6 +54,10 @@ def adapt_model(
         return AdaptedModel.combine(model, network, AdaptationRecord(digests, 0, 0.0, settings.seed, (), {}))
     half = settings.seconds / 2
     trial = fine_tune(network, sources[:-1], plan, settings, seconds=half, steps=settings.steps)
+    if trial.steps <= 1 and trial.seconds > half:  # a step can't be stopped, and another one would take as long
+        return AdaptedModel.combine(
+            model, network, AdaptationRecord(digests, 0, round(trial.seconds, 2), settings.seed, (), {})
+        )
     everywhere = AdaptationRecord(digests[:-1], trial.steps, trial.seconds, settings.seed, plan.structures, {})
     check = _check(model, AdaptedModel.combine(model, trial.network, everywhere), fractions[-1], prediction)
     helped = tuple(name for name, dsc in check.items() if dsc.adapted >= dsc.unadapted + settings.least_gain)

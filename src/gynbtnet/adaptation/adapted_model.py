@@ -75,13 +75,18 @@ class AdaptedModel(PlannedModel):
     def segment(self, volumes: Sequence[Volume], settings: PredictionSettings) -> SegmentationResult:
         """Segment a scan as every model does, with a note on the adaptation."""
         result = super().segment(volumes, settings)
-        names = StructureNames.load()
-        listed = enumeration([names.display_name(name) for name in self.record.structures]) or "no structure"
-        note = (
-            f"Adapted to {counted(len(self.record.fractions), 'earlier fraction')} of the patient in "
-            f"{counted(self.record.steps, 'step')}: {listed}; all others are from the model as it is."
-        )
-        return replace(result, notes=(*result.notes, note))
+        return replace(result, notes=(*result.notes, _note(self.record)))
+
+
+def _note(record: AdaptationRecord) -> str:
+    """Return a sentence on the adaptation for the page and the manifest of a prediction."""
+    fractions = f"{counted(len(record.fractions), 'earlier fraction')} of the patient"
+    if not record.structures:
+        return f"Not adapted to {fractions}, since no gain was shown: all contours are from the model as it is."
+    names = StructureNames.load()
+    adapted = enumeration([names.display_name(name) for name in record.structures])
+    steps = counted(record.steps, "step")
+    return f"Adapted to {fractions} in {steps}: {adapted}; all others are from the model as it is."
 
 
 def combine_outputs(

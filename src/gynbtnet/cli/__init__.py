@@ -7,14 +7,14 @@ from gynbtnet.cli import (  # noqa: F401 - importing a module registers its comm
     evaluation_commands,
     experiment_commands,
     learn_command,
-    learning_commands,
     monitor_commands,
     node_commands,
     prediction_commands,
     recipe_commands,
     review_commands,
     scan_commands,
-    tuning_commands,
+    tool_commands,
+    training_commands,
 )
 from gynbtnet.cli.application import PANELS, app, main
 from gynbtnet.cli.cohort_commands import Layout

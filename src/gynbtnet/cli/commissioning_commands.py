@@ -92,6 +92,7 @@ def commission(
 
 def _print_results(record: "CommissioningRecord", names: "StructureNames") -> None:
     from gynbtnet.commissioning.limits import METRICS
+    from gynbtnet.commissioning.page import open_points
 
     table = Table(
         *("structure", "metric", Column("limit", justify="right"), Column("mean", justify="right"), "verdict"),
@@ -109,5 +110,8 @@ def _print_results(record: "CommissioningRecord", names: "StructureNames") -> No
             result.judgement.verdict,
         )
     print_table(table)
+    console.print("Planted failures, and what the software made of them:")
     for failure in record.results.planted:
-        console.print(f"{failure.outcome}: {failure.planted}")
+        console.print(f"  {failure.outcome}: {failure.planted}")
+    for point in open_points(record):
+        console.print(point)

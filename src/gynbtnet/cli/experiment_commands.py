@@ -1,13 +1,12 @@
-"""Commands for whole experiments and their reports, and a check of the machine."""
+"""Commands for whole experiments and their reports."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from gynbtnet.cli.application import command, console, print_table
+from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import (
     AllowAutomatic,
     AllowOverlap,
@@ -236,21 +235,6 @@ def report(
         return
     console.print(f"The report is {report_experiment(Experiment(experiment))}")
     console.print(f"The reporting checklist (CLAIM) is {experiment / CHECKLIST}")
-
-
-@command("gynbtnet doctor")
-def doctor(
-    folder: Annotated[Path, typer.Argument(help="Folder for results; its free disk space is reported.")] = Path(),
-) -> None:
-    """Print versions, cores, memory, devices, free disk space and missing libraries; exit code 1 if any is missing."""
-    from gynbtnet.runtime.system_report import system_report
-
-    table = Table(show_header=False, box=None)
-    rows = system_report(folder)
-    for item, value in rows:
-        table.add_row(item, value)
-    print_table(table)
-    raise typer.Exit(int(any(value.startswith("missing") for _, value in rows)))
 
 
 def _by_model(changes: Sequence[str]) -> tuple[list[str], dict[str, list[str]]]:

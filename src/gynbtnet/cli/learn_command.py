@@ -11,7 +11,9 @@ from gynbtnet.cli.options import Jobs, Out, PatientIdOption
 from gynbtnet.runtime.phrases import counted
 
 if TYPE_CHECKING:
-    from gynbtnet.learning.case_selection import ChosenCase
+    from collections.abc import Iterable, Sequence
+
+    from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.learning.challenge import Challenge
     from gynbtnet.learning.learn_from_reviews import LearningRequest, LearningResult
 
@@ -46,7 +48,11 @@ def learn(
     ] = None,
     patient_id_from: PatientIdOption = "dicom",
     key: Annotated[
-        Path | None, typer.Option(help="Key of the patients, if ingest wrote it elsewhere with --pseudonymise.")
+        Path | None,
+        typer.Option(
+            help="Key of the patients, if it isn't in the cohort: that of ingest --pseudonymise, or "
+            "EXPERIMENT/patients.csv of run."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
@@ -60,6 +66,8 @@ def learn(
     a newer one of the same scan replaces it. Patients keep their group for ever. The challenger continues the present
     champion's weights. It is promoted if it loses on no structure and gains on one. The same command resumes what was
     stopped.
+
+    learning.html in --out shows the use of each review, the cases to contour next, and every round.
     """
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.datasets.split import Split
@@ -85,41 +93,41 @@ def learn(
 
 
 def _print_next(request: "LearningRequest", number: int) -> None:
-    from gynbtnet.learning.case_selection import choose_cases
-    from gynbtnet.learning.learn_from_reviews import find_worklist
+    from gynbtnet.learning.learn_from_reviews import choose_next_cases
+    from gynbtnet.learning.learning_folder import LearningFolder
+    from gynbtnet.learning.next_cases import next_table
 
-    worklist = find_worklist(request)
-    for name, reason in worklist.left_out:
+    cases = choose_next_cases(request, number)
+    for name, reason in cases.left_out:
         console.print(f"Left out {name}: {reason}")
     console.print(
-        f"{counted(len(worklist.candidates), 'prediction')} to choose from. Not among them: {worklist.reviewed} with a "
-        f"review, {worklist.frozen} of frozen test patients, {worklist.in_cohort} of scans that the cohort has."
+        f"{counted(cases.candidates, 'prediction')} to choose from. Not among them: {cases.reviewed} with a "
+        f"review, {cases.frozen} of frozen test patients, {cases.in_cohort} of scans that the cohort has."
     )
-    print_table(_next_table(choose_cases(worklist.candidates, number, request.settings.seed)))
-
-
-def _next_table(chosen: "tuple[ChosenCase, ...]") -> Table:
-    """Return the chosen cases with their signs as a table."""
-    heads = ("next", "case", "predicted DSC from", "agreement", "structures flagged", "distance (SD)", "chosen by")
-    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
-    for number, case in enumerate(chosen, start=1):
-        own = case.candidate
-        table.add_row(
-            str(number),
-            own.name,
-            _number(own.lowest_dsc),
-            _number(own.lowest_agreement),
-            str(own.structures_flagged),
-            _number(own.distance, 1),
-            case.reason,
+    if cases.chosen:
+        heads, rows = next_table(cases.chosen)
+        _print_rows(heads, rows)
+    if cases.of_other_models:
+        console.print(
+            f"{cases.of_other_models} of them {'was' if cases.of_other_models == 1 else 'were'} predicted by another "
+            "model than the present champion; predict them again with it before you review them."
         )
-    return table
+    console.print(f"The page is {LearningFolder(request.out).page}")
 
 
 def _print_result(result: "LearningResult") -> None:
-    joined = result.joined
+    from gynbtnet.imaging.structure_names import StructureNames
+    from gynbtnet.learning.ledger import USES
+
+    joined, names = result.joined, StructureNames.load()
     for review in result.left_out:
         console.print(f"Left out {review.name}: {review.reason}")
+    if joined.added:
+        rows = [
+            (entry.name, entry.patient, entry.origin_words(names) if entry.is_learned else USES[entry.use])
+            for entry in joined.added
+        ]
+        _print_rows(("review", "patient", "learned from, or why not"), rows)
     console.print(
         f"{counted(joined.new, 'new review')}, {joined.changed} changed, {joined.known} known already, "
         f"{len(result.left_out)} left out."
@@ -131,30 +139,35 @@ def _print_result(result: "LearningResult") -> None:
     if result.challenge is None:
         console.print("There is nothing new to learn from; no model was trained.")
     else:
-        print_table(_challenge_table(result.challenge))
+        _print_challenge(result.challenge, names)
         console.print(f"Round {result.round}. {result.challenge.reason}")
+        if result.challenge.promoted:
+            console.print("The challenger is another model: commission it before use.")
+    console.print(f"The page is {result.page}")
     console.print(f"The model to use is {result.champion}")
 
 
-def _challenge_table(challenge: "Challenge") -> Table:
-    """Return the comparison of champion and challenger as a table."""
-    from gynbtnet.imaging.structure_names import StructureNames
+def _print_challenge(challenge: "Challenge", names: "StructureNames") -> None:
+    from gynbtnet.learning.challenge import printed_numbers
 
-    names = StructureNames.load()
-    heads = ("structure", "patients", "champion DSC", "challenger DSC", "difference", "interval", "verdict")
-    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
+    rows: list[tuple[str, ...]] = []
+    counts: set[int] = set()
     for row in challenge.structures:
-        table.add_row(
-            names.display_name(row.structure),
-            str(row.patients),
-            _number(row.champion, 3),
-            _number(row.challenger, 3),
-            "–" if row.difference is None else f"{row.difference:+.3f}",
-            "–" if row.low is None or row.high is None else f"{row.low:+.3f} to {row.high:+.3f}",
-            row.verdict,
-        )
-    return table
+        patients, champion, challenger, change, interval = printed_numbers(row)
+        counts.add(row.patients)
+        changed = change if interval == "–" else f"{change} ({interval})"
+        rows.append((names.display_name(row.structure), patients, champion, challenger, changed, row.verdict))
+    heads: tuple[str, ...] = ("structure", "patients", "champion", "challenger", "difference", "verdict")
+    if len(counts) == 1:  # the table is then narrow enough for 80 columns
+        heads, rows = (heads[0], *heads[2:]), [(row[0], *row[2:]) for row in rows]
+        console.print(f"DSC on the frozen test of {counted(counts.pop(), 'patient')}:")
+    else:
+        console.print("DSC on the frozen test:")
+    _print_rows(heads, rows)
 
 
-def _number(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def _print_rows(heads: "Sequence[str]", rows: "Iterable[Sequence[str]]") -> None:
+    table = Table(*heads, box=None, padding=(0, 1, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    print_table(table)

@@ -10,6 +10,7 @@ import typer
 from gynbtnet.cli.application import command, console
 from gynbtnet.cli.options import Aliases, Out
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 ALARM = 3
 """Exit code if something has changed."""
@@ -98,13 +99,15 @@ def _charts(
     alarms = find_alarms(models)
     new = [alarm for alarm in alarms if since is None or alarm.last_start >= since]
     for model in models:
-        drawn = sum(bool(len(chart.points)) for chart in model.charts)
-        console.print(f"{model.name}: {model.reviews} review(s), {drawn} of {len(model.charts)} charts.")
+        own = sum(bool(len(chart.points)) for chart in model.charts)
+        console.print(f"{model.name}: {counted(model.reviews, 'review')}, {own} of {len(model.charts)} charts.")
     for alarm in new:
         console.print(alarm_sentence(alarm, names))
     if len(alarms) > len(new):
         console.print(f"Earlier alarms: {len(alarms) - len(new)}; the page lists them.")
-    console.print(f"{'ALARM' if new else 'No alarm'}. The page is {page}")
+    drawn = any(len(chart.points) for model in models for chart in model.charts)
+    result = "ALARM" if new else "No alarm" if drawn else "No chart yet, so no alarm is possible: too few reviews"
+    console.print(f"{result}. The page is {page}")
     return bool(new)
 
 

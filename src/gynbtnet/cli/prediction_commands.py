@@ -25,7 +25,7 @@ from gynbtnet.cli.options import (
     RoiForm,
     UnequalSpacing,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, ScansFailed
 
 if TYPE_CHECKING:
     from gynbtnet.inference.engine.segmenter import Segmenter
@@ -152,16 +152,33 @@ def predict(
         loaded = _adapt(
             loaded, earlier, requests, jobs > 1 or cluster is not None, seconds=earlier_seconds, steps=earlier_steps
         )
+    before = {name: _written(request.out / MANIFEST) for name, request in requests.items()}
+    failed: set[str] = set()
     try:
         with use_cluster(cluster):
             predict_scans(
                 loaded, as_path(model), requests, jobs=jobs, on_cluster=cluster is not None, failed=search.failed
             )
+    except ScansFailed as error:
+        failed = {name for name, _ in error.failed}
+        raise
+    except BadInput:
+        failed = set(requests)
+        raise
     finally:
-        for request in requests.values():
-            if (request.out / MANIFEST).is_file():
-                console.print(f"{request.files.path} → {request.out}")
-        print_predictions([request.out for request in requests.values()])
+        done = [
+            request
+            for name, request in requests.items()
+            if (stamp := _written(request.out / MANIFEST)) and (name not in failed or stamp != before[name])
+        ]
+        for request in done:
+            console.print(f"{request.files.path} → {request.out}")
+        print_predictions([request.out for request in done])
+
+
+def _written(path: Path) -> tuple[int, int] | None:
+    """Return inode and time of a file, by which a new one is known; None if it doesn't exist."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
 
 
 def _adapt(
@@ -177,6 +194,7 @@ def _adapt(
     from gynbtnet.adaptation.adapt import adapt_model
     from gynbtnet.adaptation.earlier_scans import read_earlier_fractions
     from gynbtnet.adaptation.settings import AdaptationSettings
+    from gynbtnet.cli.prediction_table import print_adaptation
     from gynbtnet.imaging.dicom.ct_series import read_ct_files
     from gynbtnet.inference.models.model import Model
 
@@ -189,11 +207,7 @@ def _adapt(
     fractions = read_earlier_fractions(earlier, series, model.structures)
     settings = AdaptationSettings(seconds=seconds, steps=steps)
     adapted = adapt_model(model, fractions, settings, request.settings)
-    for name, dsc in adapted.record.check.items():
-        used = "adapted" if name in adapted.record.structures else "not adapted"
-        console.print(f"{name}: DSC {dsc.unadapted:.3f} → {dsc.adapted:.3f} on the last earlier fraction, {used}")
-    if not adapted.record.check:
-        console.print("One earlier fraction can't be checked on another one: nothing is adapted.")
+    print_adaptation(adapted.record, model.structures, settings.least_gain)
     return adapted
 
 

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from gynbtnet.cli.application import console, print_table
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
@@ -46,6 +47,55 @@ def print_predictions(folders: Sequence[Path]) -> None:
             table.add_row(*_row(structure, manifest))
         print_table(table)
         console.print(review_sentence(manifest))
+
+
+def print_adaptation(record: AdaptationRecord, structures: Sequence[str], least_gain: float) -> None:
+    """Print for each structure whether its contours come from the adapted copy or from the model, and why.
+
+    Args:
+        record: the adaptation.
+        structures: structures of the model.
+        least_gain: least gain of the DSC of an adapted structure.
+    """
+    if not record.check and len(record.fractions) > 1:
+        console.print(
+            f"Nothing is adapted: a training step took {record.seconds:.0f} s, more than half of --earlier-seconds. "
+            "All contours come from the model as it is. A GPU or a smaller model would be fast enough."
+        )
+        return
+    if not record.check:
+        console.print(
+            "Nothing is adapted: a copy that is trained on one earlier fraction can't be checked on another one. All "
+            "contours come from the model as it is. Give two earlier fractions."
+        )
+        return
+    names = StructureNames.load()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for head in ("structure", "DSC of the model", "of the copy", "contours from"):
+        table.add_column(head, justify="right" if "of the" in head else "left")
+    for structure in structures:
+        checked = record.check.get(structure)
+        model, copy = (f"{checked.unadapted:.3f}", f"{checked.adapted:.3f}") if checked else ("–", "–")
+        if structure in record.structures:
+            source = "the adapted copy"
+        elif checked is None:
+            source = "the model: no accepted contour to compare with"
+        else:
+            source = f"the model: not better by {least_gain:g}"
+        table.add_row(names.display_name(structure), model, copy, source)
+    console.print("A copy of the model was trained on the earlier fractions but the last one, and compared there:")
+    print_table(table)
+    console.print(_adapted_sentence(record))
+
+
+def _adapted_sentence(record: AdaptationRecord) -> str:
+    fractions = counted(len(record.fractions), "earlier fraction")
+    if not record.structures:
+        return f"No structure is adapted to the {fractions}. Training took {record.seconds:.0f} s."
+    return (
+        f"{counted(len(record.structures), 'structure')} adapted to {fractions} in {counted(record.steps, 'step')}; "
+        f"training took {record.seconds:.0f} s. The model itself stays as it is."
+    )
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -27,12 +27,15 @@ class LimitedMetric:
         unit: unit after a value; empty for a share.
         side: acceptable side of a limit; "within" is from minus to plus the limit.
         decimals: printed decimals.
+        lowest, highest: values that a mean can't exceed; None if there is no such value.
     """
 
     title: str
     unit: str
     side: Side
     decimals: int
+    lowest: float | None = None
+    highest: float | None = None
 
     def printed(self, value: float) -> str:
         """Return a value with its unit."""
@@ -44,10 +47,10 @@ class LimitedMetric:
 
 
 METRICS: Mapping[MetricName, LimitedMetric] = {
-    "surface_dsc": LimitedMetric("surface DSC", "", "at least", 2),
-    "dsc": LimitedMetric("DSC", "", "at least", 2),
-    "hd95_mm": LimitedMetric("HD95", "mm", "at most", 1),
-    "added_path_length": LimitedMetric("added path length, share", "", "at most", 2),
+    "surface_dsc": LimitedMetric("surface DSC", "", "at least", 2, 0, 1),
+    "dsc": LimitedMetric("DSC", "", "at least", 2, 0, 1),
+    "hd95_mm": LimitedMetric("HD95", "mm", "at most", 1, 0),
+    "added_path_length": LimitedMetric("added path length, share", "", "at most", 2, 0),
     "delta_d90_gy": LimitedMetric("ΔD90", "Gy EQD2", "within", 1),
     "delta_d2cc_gy": LimitedMetric("ΔD2cc", "Gy EQD2", "within", 1),
 }

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from gynbtnet.commissioning.limits import METRICS, Limit, Limits, MetricName
+from gynbtnet.commissioning.limits import METRICS, Limit, Limits, MetricName, Side
 from gynbtnet.commissioning.verdict import Judgement, judge
 from gynbtnet.evaluation.dose.course import CourseDose
 from gynbtnet.evaluation.metrics.metrics import Score
@@ -29,6 +29,8 @@ class LimitResult:
         limit: the limit, with reason and source.
         judgement: verdict, mean, interval and numbers.
         left_out: cases or patients that aren't in the mean, with the reason; empty if there are none.
+        worst: value farthest on the side that isn't acceptable; None without values, and in kits of earlier versions.
+        worst_in: its case, or its patient for doses.
     """
 
     structure: str
@@ -36,6 +38,8 @@ class LimitResult:
     limit: Limit
     judgement: Judgement
     left_out: str = ""
+    worst: float | None = None
+    worst_in: str = ""
 
 
 def judge_limits(
@@ -67,16 +71,12 @@ def _judge_score(
 ) -> LimitResult:
     own = [score for score in scores if score.structure == structure]
     scored = [score for score in own if score.is_scored]
-    judgement = judge(
-        [float(getattr(score, _SCORES[metric])) for score in scored],
-        [score.patient for score in scored],
-        limit=entry.limit,
-        side=METRICS[metric].side,
-        confidence=limits.confidence,
-    )
+    values = [float(getattr(score, _SCORES[metric])) for score in scored]
+    judgement = _judge(values, [score.patient for score in scored], limits, metric, entry)
     unscored = len(own) - len(scored)
     left_out = f"{counted(unscored, 'case')} without the structure in the reference" if unscored else ""
-    return LimitResult(structure, metric, entry, judgement, left_out)
+    worst = find_worst(values, [score.case for score in scored], METRICS[metric].side)
+    return LimitResult(structure, metric, entry, judgement, left_out, *worst)
 
 
 def _judge_dose(
@@ -89,13 +89,46 @@ def _judge_dose(
 ) -> LimitResult:
     own = [course for course in courses if course.structure == structure and course.metric == _DOSES[metric]]
     known = [course for course in own if not math.isnan(course.difference_eqd2_gy)]
-    judgement = judge(
-        [course.difference_eqd2_gy for course in known],
-        [course.patient for course in known],
-        limit=entry.limit,
-        side=METRICS[metric].side,
-        confidence=limits.confidence,
-    )
+    values, patients = [course.difference_eqd2_gy for course in known], [course.patient for course in known]
+    judgement = _judge(values, patients, limits, metric, entry)
     reasons = sorted({course.note or "a dose is only a lower bound" for course in own if course not in known})
     left_out = f"{counted(len(own) - len(known), 'patient')}: {'; '.join(reasons)}" if reasons else no_dose
-    return LimitResult(structure, metric, entry, judgement, left_out)
+    worst = find_worst(values, patients, METRICS[metric].side)
+    return LimitResult(structure, metric, entry, judgement, left_out, *worst)
+
+
+def _judge(
+    values: Sequence[float], patients: Sequence[str], limits: Limits, metric: MetricName, entry: Limit
+) -> Judgement:
+    limited = METRICS[metric]
+    return judge(
+        values,
+        patients,
+        limit=entry.limit,
+        side=limited.side,
+        confidence=limits.confidence,
+        lowest=limited.lowest,
+        highest=limited.highest,
+    )
+
+
+def find_worst(values: Sequence[float], names: Sequence[str], side: Side) -> tuple[float | None, str]:
+    """Return the value farthest on the side that isn't acceptable, with its name.
+
+    Args:
+        values: one value per case or patient; those that aren't finite are ignored.
+        names: name of each case or patient.
+        side: acceptable side.
+
+    Returns:
+        Value and name; None and an empty name without values.
+    """
+
+    def badness(value: float) -> float:
+        return abs(value) if side == "within" else -value if side == "at least" else value
+
+    known = [(badness(value), name, value) for value, name in zip(values, names, strict=True) if math.isfinite(value)]
+    if not known:
+        return None, ""
+    _, name, value = max(known)
+    return value, name

@@ -92,17 +92,25 @@ def _summary(record: CommissioningRecord, results: Results) -> Iterator[str]:
         f"({counted(local.cases, 'local case')} of {counted(local.patients, 'patient')}).",
         "headline",
     )
+    yield html.bullets(open_points(record))
+
+
+def open_points(record: CommissioningRecord) -> tuple[str, ...]:
+    """Return what a reader of the results has to know or do first, one sentence each."""
+    results = record.results
+    assert results is not None
+    local = results.local
     planted = [failure for failure in results.planted if failure.outcome in ("refused", "flagged", "not noticed")]
     unnoticed = [failure for failure in planted if failure.outcome == "not noticed"]
-    texts = [
+    texts = (
         f"Planted failures: {len(unnoticed)} of {len(planted)} not noticed by the software.",
         import_summary(results.import_check),
         "" if local.training_checked else local.training,
         "" if record.intended_use else "The intended use is not typed yet.",
         f"{counted(len(local.refused), 'local case')} got no contours and is in no mean." if local.refused else "",
         "Limits were changed after results." if any(seen.after_results for seen in record.history) else "",
-    ]
-    yield html.bullets(text for text in texts if text)
+    )
+    return tuple(text for text in texts if text)
 
 
 def _intended_use(record: CommissioningRecord) -> Iterator[str]:
@@ -111,11 +119,11 @@ def _intended_use(record: CommissioningRecord) -> Iterator[str]:
 
 def _limits(results: Results, limits: Limits, names: StructureNames) -> Iterator[str]:
     heads = ["structure", "metric", "verdict", "limit", "mean", f"{100 * limits.confidence:g} % interval", "cases"]
-    heads += ["patients", "patients that decide"]
+    heads += ["patients", "worst", "worst in", "patients that decide"]
     yield html.table(
         heads,
         [_limit_row(result, names) for result in results.limits],
-        numbers=slice(3, 8),
+        numbers=slice(3, 9),
         download="limits.csv",
     )
     yield html.badge_legend((_VERDICT_KINDS[verdict], f"{verdict}: {words}") for verdict, words in VERDICTS.items())
@@ -148,6 +156,8 @@ def _limit_row(result: LimitResult, names: StructureNames) -> list[html.Cell]:
         interval,
         str(judgement.cases),
         str(judgement.patients),
+        "–" if result.worst is None else metric.printed(result.worst),
+        result.worst_in or "–",
         _deciding(judgement),
     ]
 

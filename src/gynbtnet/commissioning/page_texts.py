@@ -56,7 +56,8 @@ SIGNATURES = ("Medical physicist", "Radiation oncologist", "Head of department")
 _INTERVALS = (
     "Means are over cases. The {percent} % intervals are Student's t intervals over patients: standard errors come "
     "from leaving out each patient with all fractions (Efron and Stein 1981, doi 10.1214/aos/1176345462). There is no "
-    "interval below five patients. With fewer than twenty, rare failures may not have occurred."
+    "interval below five patients, and none exceeds what the metric can be. With fewer than twenty patients, rare "
+    "failures may not have occurred."
 )
 _SINGLE = (
     "Each verdict is for one limit. A model meets all limits only if every verdict is “meets”, so that statement needs "

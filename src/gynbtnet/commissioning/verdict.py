@@ -25,6 +25,9 @@ from gynbtnet.runtime.phrases import counted
 
 Verdict = Literal["meets", "fails", "can't decide", "no data"]
 
+_MOST_PATIENTS = 1000
+"""Largest number of patients that is stated; no clinic collects more, and the estimate isn't that exact."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -52,7 +55,14 @@ class Judgement:
 
 
 def judge(
-    values: Sequence[float], patients: Sequence[str], *, limit: float, side: Side, confidence: float = 0.95
+    values: Sequence[float],
+    patients: Sequence[str],
+    *,
+    limit: float,
+    side: Side,
+    confidence: float = 0.95,
+    lowest: float | None = None,
+    highest: float | None = None,
 ) -> Judgement:
     """Judge the mean of values against a limit.
 
@@ -62,6 +72,8 @@ def judge(
         limit: the limit.
         side: acceptable side; "within" is from −limit to +limit.
         confidence: confidence of the interval.
+        lowest: value that no mean is below, at which the interval is cut; None if there is no such value.
+        highest: value that no mean is above.
 
     Returns:
         The verdict with its interval.
@@ -82,6 +94,7 @@ def judge(
     if math.isnan(error):
         return Judgement("can't decide", *sizes, note="no interval, since all patients are equal")
     low, high = (float(end[0]) for end in estimate.interval(confidence))
+    low, high = low if lowest is None else max(low, lowest), high if highest is None else min(high, highest)
     verdict = _verdict(low, high, limit, side)
     if verdict != "can't decide":
         return Judgement(verdict, *sizes, low, high)
@@ -90,6 +103,10 @@ def judge(
     if math.isnan(needed):
         return Judgement("can't decide", *sizes, low, high, note="the mean is too close to the limit for any number")
     more = max(int(needed), people + 1)
+    if more > _MOST_PATIENTS:
+        return Judgement(
+            "can't decide", *sizes, low, high, note=f"the mean is so close that over {_MOST_PATIENTS} decide"
+        )
     return Judgement("can't decide", *sizes, low, high, more, f"{counted(more - people, 'more patient')} would decide")
 
 

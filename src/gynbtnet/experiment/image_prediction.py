@@ -7,6 +7,7 @@ from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
+from gynbtnet.runtime.progress import track
 
 
 def predict_images(model: Segmenter, cohort: Cohort, out: Path, settings: PredictionSettings) -> None:
@@ -18,7 +19,7 @@ def predict_images(model: Segmenter, cohort: Cohort, out: Path, settings: Predic
         out: folder of the predictions, ``<out>/<case id>/``.
         settings: settings of the prediction.
     """
-    for case in cohort.cases:
+    for case in track(cohort.cases, "Predicting cases"):
         request = PredictionRequest.from_path(
             model,
             case.image,

@@ -1,6 +1,6 @@
 """Manifest of a prediction, ``prediction.json``: input, model, settings and result."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.files.mask_folder import mask_file
 from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.quality.body_hu import BodyHU
@@ -169,9 +170,14 @@ def is_up_to_date(out: Path, provenance: Provenance) -> bool:
         manifest = {"adaptation": None} | manifest  # absent in manifests of earlier versions
         manifest |= {"settings": with_current_names(manifest["settings"], "prediction")}
         same = manifest["schema"] == SCHEMA and all(manifest[key] == value for key, value in expected.items())
-        return same and all((out / name).is_file() for name in manifest["files"])
+        return same and all(_is_complete(out / name, provenance.structures) for name in manifest["files"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # absent, damaged, or of another version
         return False
+
+
+def _is_complete(path: Path, structures: Sequence[str]) -> bool:
+    """Return whether a file exists, or a folder of masks with one for each structure."""
+    return path.is_file() or (path.is_dir() and all(mask_file(path, name).is_file() for name in structures))
 
 
 def failed_files(out: Path) -> Mapping[str, str]:

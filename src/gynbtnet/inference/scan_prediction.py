@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.files.mask_folder import MASK_SUFFIX
 from gynbtnet.inference.engine.mirroring import with_tta_axes
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.manifest import (
@@ -27,6 +28,7 @@ from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
     MASKS_FOLDER,
     PREVIEW_FILE,
+    REVIEWS_FOLDER,
     RTSTRUCT_FILE,
     SEG_FILE,
     SLICER_FILE,
@@ -223,10 +225,13 @@ def _provenance(model: Segmenter, scan: ScanInput, request: PredictionRequest) -
 def _check_out(request: PredictionRequest, sha256: str) -> None:
     """Check that nothing would be replaced except, with ``force``, an earlier prediction of the same scan."""
     out = request.out
+    if (out / REVIEWS_FOLDER).is_dir():
+        raise BadInput(f"{out} has a review, which would be lost; give another output folder, or leave this scan out.")
     ensure_replaceable(
         out,
-        (LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, PATIENT_PAGE, MANIFEST),
+        (LABELS_FILE, RTSTRUCT_FILE, SEG_FILE, SLICER_FILE, PREVIEW_FILE, PATIENT_PAGE, MANIFEST),
         MANIFEST,
+        folders={MASKS_FOLDER: MASK_SUFFIX},
     )
     if existing_input_sha256(out) not in (None, sha256):
         raise BadInput(

@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from gynbtnet.learning.case_selection import Candidate, ChosenCase, choose_cases
     from gynbtnet.learning.challenge import Challenge, StructureChallenge
     from gynbtnet.learning.frozen_test import score_frozen_test
-    from gynbtnet.learning.learn_from_reviews import LearningRequest, LearningResult, find_worklist, learn
+    from gynbtnet.learning.learn_from_reviews import (
+        LearningRequest,
+        LearningResult,
+        choose_next_cases,
+        find_worklist,
+        learn,
+    )
     from gynbtnet.learning.learning_folder import LearningFolder
+    from gynbtnet.learning.next_cases import NextCases
     from gynbtnet.learning.scan_finder import ScanFinder
     from gynbtnet.learning.settings import LearningSettings
     from gynbtnet.learning.worklist_candidates import Worklist
@@ -27,10 +34,12 @@ __all__ = [
     "LearningRequest",
     "LearningResult",
     "LearningSettings",
+    "NextCases",
     "ScanFinder",
     "StructureChallenge",
     "Worklist",
     "choose_cases",
+    "choose_next_cases",
     "find_worklist",
     "learn",
     "score_frozen_test",
@@ -44,7 +53,8 @@ __getattr__, __dir__ = lazy_names(
         "challenge": ["Challenge", "StructureChallenge"],
         "frozen_test": ["score_frozen_test"],
         "learning_folder": ["LearningFolder"],
-        "learn_from_reviews": ["LearningRequest", "LearningResult", "find_worklist", "learn"],
+        "learn_from_reviews": ["LearningRequest", "LearningResult", "choose_next_cases", "find_worklist", "learn"],
+        "next_cases": ["NextCases"],
         "scan_finder": ["ScanFinder"],
         "settings": ["LearningSettings"],
         "worklist_candidates": ["Worklist"],

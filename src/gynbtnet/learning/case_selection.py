@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.phrases import enumeration
+from gynbtnet.runtime.phrases import counted, enumeration
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Candidate:
     Attributes:
         name: its path below the folder of predictions.
         scan: SHA-256 of the scan's files.
+        model: SHA-256 of the weights that predicted it.
         lowest_dsc: lowest end of the predicted DSC; None if none is predicted.
         lowest_agreement: lowest agreement of the forward passes on a structure; None if it is unknown.
         structures_flagged: number of structures with a flag, or without a voxel.
@@ -31,6 +32,7 @@ class Candidate:
 
     name: str
     scan: str
+    model: str
     lowest_dsc: float | None
     lowest_agreement: float | None
     structures_flagged: int
@@ -65,7 +67,10 @@ def _negative(value: float | None) -> float | None:
 _SIGNS = (
     _Sign(lambda case: _negative(case.lowest_dsc), lambda case: f"predicted DSC from {case.lowest_dsc:.2f}"),
     _Sign(lambda case: _negative(case.lowest_agreement), lambda case: f"agreement {case.lowest_agreement:.2f}"),
-    _Sign(lambda case: float(case.structures_flagged), lambda case: f"{case.structures_flagged} structures flagged"),
+    _Sign(
+        lambda case: float(case.structures_flagged),
+        lambda case: f"{counted(case.structures_flagged, 'structure')} flagged",
+    ),
     _Sign(lambda case: case.distance, lambda case: f"{case.distance:.1f} SD from the training"),
 )
 
@@ -112,4 +117,4 @@ def _reason(i: int, case: Candidate, ranks: Sequence[np.ndarray | None]) -> str:
     """Return the signs in which a case is in the upper half, the strongest first."""
     strong = [(-rank[i], sign.words(case)) for rank, sign in zip(ranks, _SIGNS, strict=True) if rank is not None]
     words = [text for rank, text in sorted(strong) if rank < -0.5]
-    return enumeration(words) or "the next in order"
+    return enumeration(words) or "the mean of all signs"

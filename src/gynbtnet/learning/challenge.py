@@ -14,6 +14,7 @@ from gynbtnet.evaluation.statistics.patient_bootstrap import (
     resample_patients,
     sum_by_patient,
 )
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.learning.settings import LearningSettings
 from gynbtnet.runtime.phrases import counted, enumeration
 
@@ -77,8 +78,32 @@ def challenge(
     results = tuple(_judge(pair_values(evaluations, name, "dsc"), settings) for name in structures)
     verdicts: dict[Verdict, list[str]] = {}
     for result in results:
-        verdicts.setdefault(result.verdict, []).append(result.structure)
+        verdicts.setdefault(result.verdict, []).append(StructureNames.load().display_name(result.structure))
     return Challenge(results, *_decide(verdicts))
+
+
+def few_patients_sentence(number: int) -> str:
+    """Return what a frozen test with fewer patients than an interval needs can't do."""
+    return (
+        f"The frozen test has {counted(number, 'patient')}. With fewer than {FEWEST_PATIENTS}, challengers are trained "
+        "and compared but never promoted; begin in a new --out with a model whose split has more test patients."
+    )
+
+
+def printed_numbers(row: StructureChallenge) -> tuple[str, str, str, str, str]:
+    """Return patients, both DSC, their difference and its interval as texts; a dash if there is none."""
+    return (
+        str(row.patients),
+        "–" if row.champion is None else f"{row.champion:.3f}",
+        "–" if row.challenger is None else f"{row.challenger:.3f}",
+        "–" if row.difference is None else _signed(row.difference),
+        "–" if row.low is None or row.high is None else f"{_signed(row.low)} to {_signed(row.high)}",
+    )
+
+
+def _signed(value: float) -> str:
+    """Return a value with its sign, and with a fourth digit if it would look like zero with three."""
+    return f"{value:+.4f}" if 0 < abs(value) < 0.0005 else f"{value:+.3f}"
 
 
 def _judge(values: PairedValues, settings: LearningSettings) -> StructureChallenge:

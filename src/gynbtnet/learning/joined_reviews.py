@@ -23,18 +23,23 @@ class JoinedReviews:
     Attributes:
         ledger: ledger with the reviews.
         assignment: assignment with their patients.
-        new: number of reviews of scans that the ledger didn't have.
-        changed: number of reviews that replaced an earlier one.
+        added: entries of the reviews that were added, in the order of the call.
+        changed: number of them that replaced an earlier one.
         known: number of reviews that added nothing.
         left_out: reviews that can't be used, which are tried again at the next call.
     """
 
     ledger: Ledger
     assignment: Assignment
-    new: int
+    added: tuple[LedgerEntry, ...]
     changed: int
     known: int
     left_out: tuple[LeftOutReview, ...]
+
+    @property
+    def new(self) -> int:
+        """Number of reviews of scans that the ledger didn't have."""
+        return len(self.added) - self.changed
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ def join_reviews(
     given = sort_reviews(reviews, state.ledger)
     rules = replace(rules, finder=rules.finder.with_patients_of(reviewed.scan for reviewed in reviews))
     ledger, assignment = state.ledger, state.assignment
-    joined, left_out = [], []
+    added: list[LedgerEntry] = []
+    left_out = []
     for reviewed in track([*given.new, *given.changed], "Ingesting the reviews"):
         patient = rules.finder.study_id(reviewed.scan)
         try:
@@ -75,20 +81,20 @@ def join_reviews(
             )
         except Exception as error:  # one review must not stop the others
             reason = str(error) if isinstance(error, BadInput) else failure_reason(error)
-            left_out.append(LeftOutReview(f"{reviewed.prediction_folder.name}/{reviewed.folder.name}", reason))
+            left_out.append(LeftOutReview(reviewed.name, reason))
             continue
         if use is None:
             assignment = assignment.with_patients([patient], rules.validation)
             use = "validation" if assignment.groups[patient] == "validation" else "training"
-        ledger = ledger.with_entry(_entry(reviewed, patient, use, _learned(reviewed, ledger, rules)))
+        added.append(_entry(reviewed, patient, use, _learned(reviewed, ledger, rules)))
+        ledger = ledger.with_entry(added[-1])
         assignment.save(folders.assignment)
         ledger.save(folders.ledger)
-        joined.append(reviewed)
     return JoinedReviews(
         ledger=ledger,
         assignment=assignment,
-        new=sum(reviewed in given.new for reviewed in joined),
-        changed=sum(reviewed in given.changed for reviewed in joined),
+        added=tuple(added),
+        changed=sum(state.ledger.of_scan(entry.scan) is not None for entry in added),
         known=given.known + given.outdated,
         left_out=tuple(left_out),
     )
@@ -131,6 +137,7 @@ def _entry(reviewed: ReviewedScan, patient: str, use: Use, learned: Sequence[str
         patient=patient,
         use=use,
         origins={name: reviewed.origins[name] for name in learned},
+        name=reviewed.name,
     )
 
 

@@ -52,6 +52,16 @@ class LearningFolder:
         return self.folder / "champion.json"
 
     @property
+    def next_cases(self) -> Path:
+        """Cases that were chosen last to contour next."""
+        return self.folder / "next_cases.json"
+
+    @property
+    def page(self) -> Path:
+        """Page on reviews, next cases and rounds, written again by each call."""
+        return self.folder / "learning.html"
+
+    @property
     def prepared(self) -> Path:
         """Prepared scans of training and validation."""
         return self.folder / "prepared"
@@ -94,6 +104,13 @@ class LearningFolder:
         """Return the numbers of the rounds that were begun, in order."""
         names = [path.name.removeprefix("round-") for path in (self.folder / "rounds").glob("round-*")]
         return sorted(int(name) for name in names if name.isdecimal())
+
+    @property
+    def champion_round(self) -> int:
+        """Number of the round that trained the champion; 0 for the first model."""
+        if not self.champion.is_file():
+            return 0
+        return read_json(Champion, self.champion, "restore it from a backup").round
 
     def champion_model(self, first: Path) -> Path:
         """Return the folder of the present champion.

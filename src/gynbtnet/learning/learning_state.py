@@ -57,6 +57,7 @@ def open_state(
     Raises:
         BadInput: If model, cohort, split, settings and earlier calls don't belong together.
     """
+    training = training_settings(model)
     plan = load_plan(model)
     if plan.structures != cohort.structures:
         raise BadInput(
@@ -71,7 +72,6 @@ def open_state(
             "cohort without them, and review them here."
         )
     weights = RunFolder(model).last_weights
-    training = training_settings(model)
     if not weights.is_file():
         raise BadInput(f"There is no {weights}; expected the folder of a training run that has ended.")
     if not folders.setup.is_file():

@@ -5,12 +5,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.learning.reviewed_scans import Origin, ReviewedScan, is_newer
 from gynbtnet.runtime.json_files import read_json, write_json
 
 Use = Literal["training", "validation", "frozen test", "nothing corrected", "in the cohort"]
 """Use of a review. Nothing is learned from a frozen test patient, if nobody corrected and accepted a contour, or if the
 cohort has contours of the scan."""
+USES: Mapping[Use, str] = {
+    "training": "learned from",
+    "validation": "used to validate",
+    "frozen test": "not used: a patient of the frozen test never trains",
+    "nothing corrected": "not used: no contour was both corrected and accepted",
+    "in the cohort": "not used: the cohort has its own contours of the scan",
+}
+"""Use of a review in words."""
 LEARNED: tuple[Use, ...] = ("training", "validation")
 
 
@@ -27,6 +36,7 @@ class LedgerEntry:
         use: its use.
         origins: origin of each contour that is learned from.
         replaced: digests of earlier reviews of the scan that were learned from, the oldest first.
+        name: path of the review below the folder of the reviews; empty in ledgers of earlier versions.
     """
 
     scan: str
@@ -37,6 +47,14 @@ class LedgerEntry:
     use: Use
     origins: Mapping[str, Origin]
     replaced: tuple[str, ...] = ()
+    name: str = ""
+
+    def origin_words(self, names: StructureNames) -> str:
+        """Return the contours that are learned from with their origin, such as ``corrected: Bladder, Rectum``."""
+        by_origin: dict[Origin, list[str]] = {}
+        for structure, origin in self.origins.items():
+            by_origin.setdefault(origin, []).append(names.display_name(structure))
+        return "; ".join(f"{origin}: {', '.join(structures)}" for origin, structures in by_origin.items())
 
     @property
     def is_learned(self) -> bool:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from gynbtnet.datasets.ingestion.found_scans import FoundScan
-from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER
+from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, REVIEWS_FOLDER
 from gynbtnet.learning.scan_finder import ScanFinder
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, SCHEMA, ReviewRecord, Status
-from gynbtnet.review.reviewed_files import REVIEWS_FOLDER
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.runtime.progress import track
@@ -28,6 +27,7 @@ class ReviewedScan:
     """The last review of a scan.
 
     Attributes:
+        name: path of the review below the folder of the reviews.
         folder: folder of the review.
         digest: SHA-256 of contours, decisions, scan and model; a review that is written again unchanged keeps it.
         record: content of ``review.json``.
@@ -36,6 +36,7 @@ class ReviewedScan:
         origins: origin of each accepted structure; the others may not serve as reference.
     """
 
+    name: str
     folder: Path
     digest: str
     record: ReviewRecord
@@ -76,28 +77,22 @@ def find_reviewed_scans(source: Path, finder: ScanFinder) -> tuple[tuple[Reviewe
 
     Returns:
         The reviews, and those that can't be used; one of them never stops the others.
-
-    Raises:
-        BadInput: If there is no such folder.
     """
-    if not source.is_dir():
-        raise BadInput(f"There is no folder {source}; expected one of predictions that `gynbtnet review` was used on.")
     by_scan: dict[str, ReviewedScan] = {}
     left_out = []
     for folder in track(_last_reviews(source), "Reading the reviews"):
         name = folder.relative_to(source).as_posix()
         try:
-            reviewed = _read(folder, finder)
+            reviewed = _read(name, folder, finder)
         except BadInput as error:
             left_out.append(LeftOutReview(name, str(error)))
             continue
         earlier = by_scan.get(reviewed.record.scan_sha256)
         if earlier is None or is_newer(reviewed.record.time, earlier.record.time):
             by_scan[reviewed.record.scan_sha256] = reviewed
-            if earlier is not None:
-                name = earlier.folder.relative_to(source).as_posix()
         if earlier is not None:
-            left_out.append(LeftOutReview(name, "A later review of the same scan is used."))
+            older = earlier if by_scan[reviewed.record.scan_sha256] is reviewed else reviewed
+            left_out.append(LeftOutReview(older.name, "A later review of the same scan is used."))
     return tuple(by_scan.values()), tuple(left_out)
 
 
@@ -117,7 +112,7 @@ def _last_reviews(source: Path) -> list[Path]:
     return sorted(last.values())
 
 
-def _read(folder: Path, finder: ScanFinder) -> ReviewedScan:
+def _read(name: str, folder: Path, finder: ScanFinder) -> ReviewedScan:
     """Read one review.
 
     Raises:
@@ -136,9 +131,8 @@ def _read(folder: Path, finder: ScanFinder) -> ReviewedScan:
     if not _contour_files(folder):
         raise BadInput(f"{folder} has no contours; expected {LABELS_FILE} or {MASKS_FOLDER}: write the review again.")
     origins = {name: _ORIGINS[review.status] for name, review in record.structures.items() if review.status in _ORIGINS}
-    return ReviewedScan(
-        folder, _digest(folder, record), record, prediction, finder.find(folder.parent.parent, prediction), origins
-    )
+    scan = finder.find(folder.parent.parent, prediction)
+    return ReviewedScan(name, folder, _digest(folder, record), record, prediction, scan, origins)
 
 
 def _contour_files(folder: Path) -> tuple[Path, ...]:

@@ -47,6 +47,23 @@ class RoundInputs:
 
 
 @dataclass(frozen=True)
+class FinishedRound:
+    """A round that ended.
+
+    Attributes:
+        number: its number.
+        champion: SHA-256 of the weights that it started from and was compared with.
+        reviews: number of reviews that it learned from.
+        result: result of the challenge.
+    """
+
+    number: int
+    champion: str
+    reviews: int
+    result: Challenge
+
+
+@dataclass(frozen=True)
 class LearningRound:
     """Everything that a round needs.
 
@@ -77,6 +94,16 @@ def reviews_of_last_round(folders: LearningFolder) -> tuple[str, ...]:
     """Return the digests of the reviews of the last round that ended; none before the first."""
     finished = finished_rounds(folders)
     return read_json(RoundInputs, folders.inputs(finished[-1]), _REMEDY).reviews if finished else ()
+
+
+def read_rounds(folders: LearningFolder) -> tuple[FinishedRound, ...]:
+    """Return the rounds that ended, in order."""
+    finished = []
+    for number in finished_rounds(folders):
+        inputs = read_json(RoundInputs, folders.inputs(number), _REMEDY)
+        result = read_json(Challenge, folders.challenge(number), _REMEDY)
+        finished.append(FinishedRound(number, inputs.champion, len(inputs.reviews), result))
+    return tuple(finished)
 
 
 def finished_rounds(folders: LearningFolder) -> list[int]:

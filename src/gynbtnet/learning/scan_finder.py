@@ -56,11 +56,15 @@ class ScanFinder:
                 folder is given.
         """
         if key is not None and not key.is_file():
-            raise BadInput(f"There is no key {key}; give the file that `gynbtnet ingest --pseudonymise` wrote.")
-        if key is None and not (cohort.folder / KEY).is_file():
             raise BadInput(
-                f"The key of the patients isn't in the cohort {cohort.folder}; give it with --key. Patients "
-                "of the frozen test couldn't be recognised without it."
+                f"There is no key {key}; give the file that `gynbtnet ingest --pseudonymise` or `gynbtnet run` wrote."
+            )
+        if key is None and not (cohort.folder / KEY).is_file():
+            of_run = cohort.folder.parent.parent / KEY  # that of the experiment, if `gynbtnet run` made the cohort
+            raise BadInput(
+                f"The key of the patients isn't in the cohort {cohort.folder}; give it with --key"
+                f"{f' {of_run}' if of_run.is_file() else ''}. Patients of the frozen test couldn't be recognised "
+                "without it."
             )
         if patient_id_from != DICOM and scans is None:
             raise BadInput("--patient-id-from needs --scan, the folder whose subfolders identify the patients.")

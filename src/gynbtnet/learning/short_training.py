@@ -26,8 +26,9 @@ def training_settings(run: Path) -> SegmentationSettings:
     path = run / "recipe.yaml"
     if not path.is_file():
         raise BadInput(
-            f"There is no {path}; expected a run folder, as `gynbtnet finetune` writes it. A cross-validation, a zip "
-            "file or a folder of nnU-Net can't be trained further: give a run folder inside it, such as fold_0."
+            f"There is no {path}; expected a run folder, as `gynbtnet finetune` or `run` writes it, such as runs/task. "
+            "A cross-validation, a zip file or a folder of nnU-Net can't be trained further: give a run folder inside "
+            "it, such as fold_0."
         )
     try:
         values: Any = load_yaml(path)
@@ -37,7 +38,8 @@ def training_settings(run: Path) -> SegmentationSettings:
         return SegmentationSettings.model_validate(before | recorded)
     except (UnicodeDecodeError, PlainDataError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise BadInput(
-            f"{path} has no settings of a segmentation ({type(error).__name__}); give the run folder of stage 2 or 3."
+            f"{path} has no settings of a segmentation ({type(error).__name__}); give the run folder of stage 2 or 3, "
+            "such as runs/task of an experiment."
         ) from error
 
 

@@ -87,6 +87,7 @@ def _candidate(item: WorklistItem, scan: Path, training: tuple[ScanMeasures, ...
     return Candidate(
         name=item.name,
         scan=record.input.sha256,
+        model=record.model.sha256,
         lowest_dsc=item.lowest_dsc,
         lowest_agreement=min(agreements, default=None),
         structures_flagged=len(flagged),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.inference.manifest import MANIFEST
+from gynbtnet.inference.prediction_files import REVIEWS_FOLDER
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, ReviewRecord
-from gynbtnet.review.reviewed_files import REVIEWS_FOLDER
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json
 

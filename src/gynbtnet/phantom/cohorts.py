@@ -204,6 +204,11 @@ def _fraction_folder(case: tuple[int, int]) -> str:
     return f"PHANTOM-{patient + 1:03d}/fraction-{fraction + 1}"
 
 
+def _patient_id(seed: int, number: str) -> str:
+    """Return the PatientID of a synthetic woman, who is another one with another seed: PHANTOM-001, PHANTOM-S7-001."""
+    return f"PHANTOM-S{seed}-{number}" if seed else f"PHANTOM-{number}"
+
+
 def _write_fraction(
     case: tuple[int, int],
     *,
@@ -223,7 +228,7 @@ def _write_fraction(
     with atomic_write(folder) as partial_folder:
         partial_folder.mkdir()
         if file_format == "dicom":
-            patient_id = f"PHANTOM-{patient + 1:03d}"
+            patient_id = _patient_id(seed, f"{patient + 1:03d}")
             write_clinic_fraction(phantom, partial_folder, patient_id=patient_id, fraction=fraction + 1, seed=seed)
         else:
             write_nifti_fraction(phantom, partial_folder)
@@ -270,7 +275,7 @@ def _write_unlabelled(
     if not path.exists():
         case = phantom_case(seed, number, 0, _vary_view(spacing, matrix, (seed, 0, number)), "unlabelled", realism)
         if dicom:
-            write_clinic_scan(case.scan, path, patient_id=f"PHANTOM-U{number + 1:04d}", seed=seed)
+            write_clinic_scan(case.scan, path, patient_id=_patient_id(seed, f"U{number + 1:04d}"), seed=seed)
         else:
             write_synthetic(case.scan, path)
 

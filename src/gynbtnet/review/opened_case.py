@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gynbtnet.imaging.orientation import reorientation_to_lps
+from gynbtnet.inference.prediction_files import REVIEWS_FOLDER
 from gynbtnet.review.case import ReviewCase
 from gynbtnet.review.journal import JOURNAL_FILE
-from gynbtnet.review.reviewed_files import REVIEWS_FOLDER
 from gynbtnet.review.session import Identity, ReviewSession
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.lock_file import file_lock

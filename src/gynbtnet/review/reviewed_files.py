@@ -15,7 +15,13 @@ from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE, SEG_FILE
+from gynbtnet.inference.prediction_files import (
+    LABELS_FILE,
+    MASKS_FOLDER,
+    REVIEWS_FOLDER,
+    RTSTRUCT_FILE,
+    SEG_FILE,
+)
 from gynbtnet.review.case import ReviewCase
 from gynbtnet.review.correction import measure_correction
 from gynbtnet.review.record import REVIEW_FILE, Status, StructureReview, ToolUse, make_record
@@ -24,8 +30,6 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 
-REVIEWS_FOLDER = "review"
-"""Folder of the journal and of all written reviews, in the folder of the prediction."""
 _NOTICE = "Research use only"
 
 

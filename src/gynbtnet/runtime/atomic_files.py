@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,14 +63,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise
 
 
-def ensure_replaceable(folder: Path, ours: Collection[str], mark: str, page_folders: Collection[str] = ()) -> None:
+def ensure_replaceable(
+    folder: Path, ours: Collection[str], mark: str, *, folders: Mapping[str, str] | None = None
+) -> None:
     """Check that replacing ``folder`` deletes nothing but what we wrote there before.
 
     Args:
         folder: the folder to be replaced; it may be absent.
         ours: names of the files that we write there.
         mark: one of ``ours``, which no other program writes.
-        page_folders: names of folders that we write there, with nothing but HTML pages in them.
+        folders: names of folders that we write there, with the ending of all files in them, such as ``.html``.
 
     Raises:
         BadInput: If the folder holds anything else.
@@ -79,11 +81,12 @@ def ensure_replaceable(folder: Path, ours: Collection[str], mark: str, page_fold
         raise BadInput(f"{folder} is a file; expected a folder to write to, give another one.")
     entries = sorted(folder.glob("[!.]*"))
     marked = (folder / mark).is_file()
-    pages = {path.name for path in entries if path.name in page_folders and _has_only_pages(path)}
+    endings = folders or {}
+    own = {path.name for path in entries if path.name in endings and _has_only(path, endings[path.name])}
     others = [
         path.name
         for path in entries
-        if not marked or (path.name not in pages and (path.name not in ours or path.is_dir()))
+        if not marked or (path.name not in own and (path.name not in ours or path.is_dir()))
     ]
     if others:
         raise BadInput(
@@ -92,8 +95,8 @@ def ensure_replaceable(folder: Path, ours: Collection[str], mark: str, page_fold
         )
 
 
-def _has_only_pages(folder: Path) -> bool:
-    return folder.is_dir() and all(path.is_file() and path.suffix == ".html" for path in folder.iterdir())
+def _has_only(folder: Path, ending: str) -> bool:
+    return folder.is_dir() and all(path.is_file() and path.name.endswith(ending) for path in folder.iterdir())
 
 
 def _is_full(folder: Path) -> bool:

@@ -48,7 +48,7 @@ FILES = (
 
 def check_comparison_folder(out: Path) -> None:
     """Check that ``out`` doesn't exist or is an earlier comparison; otherwise raise BadInput."""
-    ensure_replaceable(out, FILES, MANIFEST, page_folders=[VIEWER_FOLDER])
+    ensure_replaceable(out, FILES, MANIFEST, folders={VIEWER_FOLDER: ".html"})
 
 
 def write_comparison(comparison: Comparison, out: Path) -> None:

@@ -135,7 +135,7 @@ def evaluate_dose(
             that a structure does not have. If ``out`` contains anything other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
-    ensure_replaceable(out, DOSE_FILES, "dose.csv", page_folders=[VIEWER_FOLDER, PATIENTS_FOLDER])
+    ensure_replaceable(out, DOSE_FILES, "dose.csv", folders=dict.fromkeys((VIEWER_FOLDER, PATIENTS_FOLDER), ".html"))
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one with a dose.")
     check_aims(aims, cohort.structures, names)

@@ -138,7 +138,7 @@ def evaluate(
         {1.0}
     """
     settings = settings or ScoringSettings()
-    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", page_folders=[VIEWER_FOLDER])
+    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", folders={VIEWER_FOLDER: ".html"})
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one to evaluate.")
     work = partial(_score_prediction, cohort.structures, predictions, settings)

@@ -27,7 +27,7 @@ def write_mask_folder(segmentation: Segmentation, folder: Path) -> None:
     geometry = segmentation.labels.geometry
     for structure in segmentation.structures:
         mask = segmentation.mask(structure).astype(np.uint8)
-        write_volume(Volume(mask, geometry), _mask_file(folder, structure))
+        write_volume(Volume(mask, geometry), mask_file(folder, structure))
 
 
 def read_mask_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
@@ -43,7 +43,7 @@ def read_mask_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
     Raises:
         BadInput: If no structure has a file, a file is damaged, or two files have different grids.
     """
-    paths = {structure: _mask_file(folder, structure) for structure in structures}
+    paths = {structure: mask_file(folder, structure) for structure in structures}
     volumes = {
         structure: as_whole_labels(read_volume(path), path) for structure, path in paths.items() if path.is_file()
     }
@@ -61,7 +61,7 @@ def read_mask_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
     return paint_masks(StructureMasks.of(masks, reference.geometry))
 
 
-def _mask_file(folder: Path, structure: str) -> Path:
+def mask_file(folder: Path, structure: str) -> Path:
     """Return the path of a mask; characters that a file name can't have are replaced."""
     safe = re.sub(r"[^\w.+ -]|^[.]", "_", structure)
     return folder / f"{safe}{MASK_SUFFIX}"

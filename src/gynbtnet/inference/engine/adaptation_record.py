@@ -27,7 +27,8 @@ class AdaptationRecord:
         seconds: duration of all training steps, those of the check included.
         seed: seed of the patches.
         structures: structures that come from the adapted network; all others come from the model as it is.
-        check: DSC on the last earlier fraction, by structure; empty with a single earlier fraction.
+        check: DSC on the last earlier fraction, by structure; empty with a single earlier fraction, or if a step took
+            too long.
     """
 
     fractions: tuple[str, ...]
