@@ -131,9 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train overlapping and exclusive outputs with equal budgets.")
     parser.add_argument("--out", type=Path, default=Path("overlapping-outputs"))
     parser.add_argument("--cpu-seconds", type=float, default=80)
-    parser.add_argument(
-        "--steps", type=int, help="instead of CPU seconds, independent of the load"
-    )
+    parser.add_argument("--steps", type=int, help="instead of CPU seconds, independent of the load")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--nested", action="store_true")
     parser.add_argument("--experiment", type=Path)
