@@ -462,7 +462,7 @@ def test_further_channels_are_ingested(
 
 
 def test_mogambo_is_sorted_into_a_raw_dataset_of_mr(tmp_path: Path, phantoms: Phantoms) -> None:
-    """As its page says; the femoral heads share one label, and the archive has no target."""
+    """As its page describes; the femoral heads share one label, and the archive has no target."""
     folder = tmp_path / "mogambo"
     labels = {"bladder": 1, "rectum": 2, "sigmoid": 3}
     for number, case in enumerate(phantoms[:2]):
