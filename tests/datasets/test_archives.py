@@ -465,9 +465,9 @@ def test_mogambo_is_sorted_into_a_raw_dataset_of_mr(tmp_path: Path, phantoms: Ph
     """As its page describes; the femoral heads share one label, and the archive has no target."""
     folder = tmp_path / "mogambo"
     labels = {"bladder": 1, "rectum": 2, "sigmoid": 3}
-    for number, case in enumerate(phantoms[:2]):
-        write_volume(mr_of(case), folder / "imagesTr" / f"case_{number}_0000.nii.gz")
-        write_volume(with_labels(case, labels), folder / "labelsTr" / f"case_{number}.nii.gz")
+    for number, phantom in enumerate(phantoms[:2]):
+        write_volume(mr_of(phantom), folder / "imagesTr" / f"case_{number}_0000.nii.gz")
+        write_volume(with_labels(phantom, labels), folder / "labelsTr" / f"case_{number}.nii.gz")
     description = {
         "channel_names": {"0": "T2"},
         "labels": {"background": 0, "bladder": 1, "rectum": 2, "sigmoid": 3, "femoral_heads": 4},
