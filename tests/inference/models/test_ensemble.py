@@ -137,6 +137,7 @@ def test_backends_draw_the_same(model_folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # Inductor's own
 def test_the_compiled_network_gives_the_same_labels(model_folder: Path) -> None:
     model = Model.load(model_folder, device="cpu")
     expected = predict(model, scan(), QUICK).labels.array

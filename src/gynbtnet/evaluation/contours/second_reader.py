@@ -54,8 +54,9 @@ def with_second_reader(
     automatic = [files for files in matched.values() if files.automatic]
     if automatic and not allow_automatic:
         raise BadInput(
-            f"{automatic[0].path} and {counted(len(automatic) - 1, 'more')} of {contours} are predictions of GynBTNet "
-            "that nobody has approved; expected a person's contours as reference. --allow-automatic takes them."
+            f"The contours of {len(automatic)} of {counted(len(matched), 'case')} in {contours}, first "
+            f"{automatic[0].path}, were predicted by GynBTNet and nobody has approved them; expected contours of a "
+            "person as reference. Remove them, or take them with --allow-automatic."
         )
     cases = [case for case in cohort.cases if case.id in matched]
     read = [
