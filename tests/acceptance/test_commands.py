@@ -46,8 +46,8 @@ SMALLER = {
 }
 """Options that make an example quick, in addition to the recipe of a few steps."""
 
-SLOW = ("tune", "benchmark", "compare", "commission")
-"""Commands whose examples train or segment several times."""
+SLOW = ("tune", "benchmark", "compare", "commission", "monitor")
+"""Commands whose examples train or segment several times, or need long."""
 
 BEFORE = {"commission": "commission demo/steps/runs/task --init demo/steps/limits.yaml"}
 """Commands that write what an example reads."""

@@ -243,7 +243,14 @@ def test_ingest_takes_all_and_lists_what_is_next_to(kind: str, export: Path, tmp
         assert "RTPLAN next to its structure set can't be read" in reported[0]
 
 
-@pytest.mark.parametrize("kind", [*SLICES, *CONTOURS, *BESIDE])
+SOME_SLOW = [
+    pytest.param(kind, marks=pytest.mark.slow if number % 2 else ())
+    for number, kind in enumerate([*SLICES, *CONTOURS, *BESIDE])
+]
+"""All kinds; every other one is a slow test."""
+
+
+@pytest.mark.parametrize("kind", SOME_SLOW)
 def test_inspect_shows_it_as_a_row(kind: str, export: Path) -> None:
     harm, name = (SLICES | CONTOURS | BESIDE)[kind]
     harm(export / "p2")
@@ -257,7 +264,7 @@ def test_inspect_shows_it_as_a_row(kind: str, export: Path) -> None:
         assert any(name in f"{one.path} {one.problem}" and one.problem for one in rows), rows
 
 
-@pytest.mark.parametrize("kind", [*SLICES, *CONTOURS, *BESIDE])
+@pytest.mark.parametrize("kind", SOME_SLOW)
 def test_predict_finds_the_others(kind: str, export: Path) -> None:
     harm, name = (SLICES | CONTOURS | BESIDE)[kind]
     harm(export / "p2")

@@ -12,8 +12,8 @@ from gynbtnet.node.configuration import NodeConfiguration
 
 from .conftest import store, wait_until, with_changes
 
-QUICK = ["stored", "produced"]
-SLOW = ["arrived", "running", "received", "complete", "predicted", "outgoing", "sent"]
+QUICK = ["produced"]
+SLOW = ["stored", "arrived", "running", "received", "complete", "predicted", "outgoing", "sent"]
 MOMENTS = [*QUICK, *(pytest.param(moment, marks=pytest.mark.slow) for moment in SLOW)]
 
 

@@ -94,6 +94,7 @@ def test_a_review_from_the_first_stroke_to_the_written_file(
     assert [record[name]["algorithm"] for name in STRUCTURES] == ["AUTOMATIC", "SEMIAUTOMATIC", "AUTOMATIC"]
 
 
+@pytest.mark.slow
 def test_another_tab_reads_and_names_are_text(
     make_prediction: Callable[..., Path], serve: Callable[..., Served], tmp_path: Path
 ) -> None:
