@@ -27,8 +27,6 @@ node_modules/.package-lock.json: package.json package-lock.json
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-# One thread trains on these small patches faster than two.
-demo: export OMP_NUM_THREADS = 1
 demo: install
 	$(BIN)/gynbtnet phantom $(DEMO)/phantom --nested --patients 20 --fractions 2 --jobs 2
 	$(BIN)/gynbtnet run demo --out $(DEMO)/experiment --cohort $(DEMO)/phantom/brachytherapy \
