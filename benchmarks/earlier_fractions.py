@@ -28,9 +28,16 @@ from gynbtnet.phantom import PhantomCase, pelvic_geometry, phantom_case, write_b
 from gynbtnet.preparation import PlanSettings, make_plan, prepare
 from gynbtnet.training import Budget, SegmentationSettings, finetune
 
-SPACING, MATRIX = (6.0, 7.0, 8.0), (32, 48, 48)
-PATCH = (16, 32, 48)
-PLAN = {"spacing": SPACING, "normalisation": "zscore", "patch_size": PATCH, "batch_size": 1, "preset": "XS"}
+SPACING, MATRIX = (5.0, 4.0, 4.0), (40, 72, 96)
+SOFT_TISSUE = {"lower": -200, "upper": 300, "mean": 40, "sd": 80}  # HU
+PLAN = {
+    "spacing": SPACING,
+    "normalisation": "ct",
+    "ct_scaling": SOFT_TISSUE,
+    "patch_size": (32, 48, 48),
+    "batch_size": 2,
+    "preset": "XS",
+}
 SETTINGS = {
     "steps_per_epoch": 20,
     "learning_rate": 6e-3,

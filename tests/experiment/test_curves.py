@@ -139,7 +139,7 @@ def test_a_part_of_the_runs_shows_all_models(recipe: CurvesRecipe) -> None:
     assert [run.model for run in long] == [name for name, model in recipe.models.items() if model.long]
     few = [run for run in runs if run.patients]
     assert {(run.patients, run.draw) for run in few} == {(n, draw) for n in (2, 5, 12) for draw in range(3)}
-    assert {run.budget for run in few} == {720}
+    assert {run.budget for run in few} == {240}
 
 
 def test_draws_of_patients_are_nested_and_the_same_for_all_models(recipe: CurvesRecipe) -> None:
@@ -198,7 +198,12 @@ def test_differences_are_those_that_were_simulated(setup: CurvesSetup) -> None:
     assert set(single["runs"]) == {1}
     assert not single[["better", "worse", "not_worse"]].to_numpy().any()
     means = scores.merge(points, on="run").groupby("run")["dsc"].mean()
-    own = points[(points["model"] == "gynbtnet") & (points["budget"] == 240) & (points["kind"] == "point")]
+    own = points[
+        (points["model"] == "gynbtnet")
+        & (points["budget"] == 240)
+        & points["all_patients"]
+        & (points["kind"] == "point")
+    ]
     expected = means.loc[own["run"]].mean()
     shown = table[(table["budget"] == 240) & (table["structure"] == "mean")]["mean_dsc"]
     assert shown.iloc[0] == pytest.approx(expected)
@@ -213,7 +218,7 @@ def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> Non
     )
     assert "It is better than nnunet (" in first
     assert "It is worse than nnunet-chosen (" in first
-    assert "With 2 contoured patients and 12 CPU minutes" in text
+    assert "With 2 contoured patients and 4 CPU minutes" in text
     assert "A step of gynbtnet takes 1.00 CPU seconds; a step of the others takes longer: nnunet 3.0 times" in text
     assert text.index("**Not run yet: 1 of") < text.index("Synthetic data")
     assert "- point of nnunet: patients-all_budget-6480_seed-0" in text

@@ -47,7 +47,7 @@ def all_runs(recipe: CurvesRecipe) -> tuple[CurveRun, ...]:
     """Return the runs of all models, each once.
 
     First, each model's settings are chosen and its first point is made. Then come the other seeds of the smallest
-    budget, the next budget, fewer patients, the other budgets, and the long one.
+    budget, fewer patients, the next budget, the other budgets, and the long one.
 
     Args:
         recipe: design and models.
@@ -58,8 +58,8 @@ def all_runs(recipe: CurvesRecipe) -> tuple[CurveRun, ...]:
     parts = chain(
         chain.from_iterable(_search(model, first) for model in models),
         _points(models, [first], range(1, design.seeds)),
-        _points(models, second, range(design.seeds)),
         _few_patients(models, design),
+        _points(models, second, range(design.seeds)),
         _points(models, larger, range(design.seeds)),
         _points([model for model in models if model.long], [design.long_budget] if design.long_budget else [], [0]),
     )
