@@ -81,6 +81,6 @@ def _points(models: list[ResolvedCurveModel], budgets: list[float], seeds: range
 def _few_patients(models: list[ResolvedCurveModel], design: CurvesDesign) -> Iterator[CurveRun]:
     budget = design.patients_budget or design.budgets[-1]
     selected = [model for model in models if model.few_patients]
-    for draw in range(design.draws):
-        for patients in design.patients:
+    for patients in design.patients:
+        for draw in range(design.draws):
             yield from (CurveRun("point", model.name, budget, draw, patients) for model in selected)
