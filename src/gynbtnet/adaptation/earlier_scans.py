@@ -19,9 +19,9 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER
 from gynbtnet.review.case import open_case
-from gynbtnet.review.record import REVIEW_FILE, ReviewRecord
+from gynbtnet.review.record import REVIEW_FILE, read_review
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json, sha256_of
+from gynbtnet.runtime.json_files import sha256_of
 
 _DATES = ("StudyDate", "StudyTime", "SeriesDate", "SeriesTime")
 _ACCEPTED = ("accepted unchanged", "accepted edited")
@@ -74,7 +74,7 @@ def read_earlier_fractions(
 
 
 def _read_review(folder: Path, series: CTSeries, before: tuple[str, ...], structures: Sequence[str]) -> _Dated:
-    review = read_json(ReviewRecord, folder / REVIEW_FILE, _EXPECTED)
+    review = read_review(folder / REVIEW_FILE, _EXPECTED)
     case = open_case(folder.resolve().parent.parent)
     if case.series is None or review.scan_sha256 != case.record.input.sha256:
         raise BadInput(f"{folder} is not the review of a DICOM scan; {_EXPECTED}.")
