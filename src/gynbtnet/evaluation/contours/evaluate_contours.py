@@ -121,8 +121,8 @@ def _check_not_itself(predictions: Path, truth: Mapping[str, Path], readers: Map
     for name, folder in {**truth, **{f"--reader {name}": own for name, own in readers.items()}}.items():
         if Path(folder).resolve() == Path(predictions).resolve():
             raise BadInput(
-                f"{name} has the folder of the predictions, {folder}, which would be compared with itself; give contours "
-                "of another person."
+                f"{name} has the folder of the predictions, {folder}, which would be compared with itself; "
+                "give contours of another person."
             )
 
 
