@@ -48,7 +48,7 @@ ENTRY = "limits: {{bladder: {{{}: {{limit: {}, why: w, source: s{}}}}}}}\n"
         (ENTRY.format("asd", 1, ""), "bladder"),
         ("limits: {}\n", "limits"),
         ("limits: {bladder: {}}\n", "bladder has no limit; give one, or delete its name"),
-        (ENTRY.format("hd95_mm", "yes", ""), "true is no number"),
+        (ENTRY.format("hd95_mm", "yes", ""), "true is not a number"),
         (ENTRY.format("hd95_mm", "2,5", ""), "has the key 5; write decimals with a point"),
         (ENTRY.format("hd95_mm", ".inf", ""), "finite"),
         ("limits: {bladder: {dsc: {limit: 0.8, why: ' ', source: s}}}", "why: String should have at least 1"),

@@ -32,7 +32,7 @@ def test_settings_are_read(tmp_path: Path) -> None:
         (b"a list", "The light {} cannot be used (the whole file: Input should be a valid dictionary or"),
         (b"name: [", "The light {} cannot be read as YAML (it is not YAML"),
         (b"name: \xff\n", "The light {} cannot be read as YAML (it is not UTF-8 text); mend it."),
-        (b"name: hall\nwatts: yes\n", "The light {} cannot be used (watts: Value error, true is no number); mend it."),
+        (b"name: a\nwatts: yes\n", "The light {} cannot be used (watts: Value error, true is not a number); mend it."),
         (b"{name: hall, watts: 2,5}", "The light {} cannot be read as YAML (it has the key 5; write decimals with a"),
         (None, "There is no file {}; mend it."),
     ],

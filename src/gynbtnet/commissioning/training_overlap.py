@@ -67,7 +67,8 @@ def check_not_trained_on(cohort: Cohort, model: Path) -> TrainingCheck:
         )
     sentence = (
         f"No local scan is one of the training: {counted(len(cohort.cases), 'scan')} compared with "
-        f"{len(scans.voxels)} by digests of voxels and files. A cropped or resampled copy would not be recognised."
+        f"{len(scans.voxels)} by digests of voxels and files. Another scan of a training patient, or a cropped "
+        "or resampled copy, would not be recognised."
     )
     if scans.is_complete:
         return TrainingCheck(True, sentence)
