@@ -165,6 +165,16 @@ def test_the_scan_itself_and_a_scan_given_twice_are_found_by_their_series(tmp_pa
         read(scan, review, review.with_name("002"))
 
 
+def test_a_review_of_other_structures_or_without_its_scan_is_refused(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scan", "20260120")
+    review = write_reviewed(tmp_path / "a", "20260113")
+    with pytest.raises(BadInput, match="are of bladder, and the model segments only sigmoid; leave"):
+        read_earlier_fractions([review], scan, ("sigmoid",))
+    shutil.rmtree(tmp_path / "a" / "scan")
+    with pytest.raises(BadInput, match="is no longer at the path where it was predicted; restore it"):
+        read(scan, review)
+
+
 def test_a_scan_without_identity_and_a_folder_without_review_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has no PatientID"):
         read(write_scan(tmp_path / "anonymous", "20260120", patient=""), tmp_path)

@@ -19,9 +19,11 @@ from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER
 from gynbtnet.review.case import open_case
+from gynbtnet.review.prediction_record import read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, read_review
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime.phrases import enumeration
 
 _DATES = ("StudyDate", "StudyTime", "SeriesDate", "SeriesTime")
 _ACCEPTED = ("accepted unchanged", "accepted edited")
@@ -112,7 +114,11 @@ def read_earlier_fractions(
 
 def _read_review(folder: Path, series: CTSeries, before: _Acquired, structures: Sequence[str]) -> _Dated:
     review = read_review(folder / REVIEW_FILE, _EXPECTED)
-    case = open_case(folder.resolve().parent.parent)
+    prediction = folder.resolve().parent.parent
+    scan = read_prediction_record(prediction).scan
+    if scan is None or not scan.path.exists():
+        raise BadInput(f"The scan of {folder} is no longer at the path where it was predicted; restore it there.")
+    case = open_case(prediction)
     if case.series is None or review.scan_sha256 != case.record.input.sha256:
         raise BadInput(f"{folder} is not the review of a DICOM scan; {_EXPECTED}.")
     _check_patient(case.series.patient_id, series, folder)
@@ -120,7 +126,12 @@ def _read_review(folder: Path, series: CTSeries, before: _Acquired, structures: 
     if case.series.series_uid == series.series_uid:  # with other dates, such as those of an anonymised copy
         raise BadInput(f"The scan of {folder} is the scan to predict itself; give earlier fractions only.")
     accepted = {name for name, own in review.structures.items() if own.status in _ACCEPTED}
-    if not accepted.intersection(structures):
+    if accepted and not accepted.intersection(structures):
+        raise BadInput(
+            f"The accepted contours in {folder} are of {enumeration(sorted(accepted))}, and the model segments only "
+            f"{enumeration(structures)}; leave this fraction out."
+        )
+    if not accepted:
         raise BadInput(f"Nobody accepted a contour in {folder}; accept those that you reviewed, and write it again.")
     drawn = _read_drawn(folder, case.record.structures)
     fraction = _fraction(case.scan, drawn, structures, accepted, case.record.input.sha256)
