@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from gynbtnet.datasets import Cohort, PatientKey, Split, read_contours
-from gynbtnet.imaging import StructureNames
+from gynbtnet.imaging import StructureNames, read_volume, voxel_digest
 from gynbtnet.learning import LearningRequest, LearningResult, ScanFinder, find_worklist, learn, learn_from_reviews
 from gynbtnet.learning.challenge import Challenge
 from gynbtnet.learning.learning_folder import LearningFolder
 from gynbtnet.learning.ledger import Ledger
 from gynbtnet.learning.round import LearningRound, training_cohort
 from gynbtnet.runtime import BadInput, read_json
+from gynbtnet.training import TrainingScans
 
 from .conftest import SPLIT, STRUCTURES, truth
 
@@ -290,6 +291,20 @@ def test_calls_that_do_not_belong_together(
     (tmp_path / "full" / "notes.txt").write_text("")
     with pytest.raises(BadInput, match="contains files"):
         learn(replace(request_of(), out=tmp_path / "full"))
+
+
+def test_a_split_whose_test_patients_were_trained_on_is_refused(
+    source: Path, tmp_path: Path, request_of: Call, rounds: list[LearningRound]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(source / "model", model)
+    image = Cohort.load(source / "cohort").cases[0].image
+    TrainingScans((voxel_digest(read_volume(image)),)).save(model)
+    with pytest.raises(BadInput, match="was trained on 1 of 5 test patients of the split"):
+        learn(replace(request_of(), model=model))
+    assert not (tmp_path / "learned" / "learning.json").exists()
+    TrainingScans(("0" * 64,)).save(model)
+    learn(replace(request_of(), model=model))
 
 
 def test_the_distance_counts_joined_cases(
