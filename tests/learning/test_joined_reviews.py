@@ -307,6 +307,23 @@ def test_a_split_whose_test_patients_were_trained_on_is_refused(
     learn(replace(request_of(), model=model))
 
 
+def test_a_folder_that_is_a_file_and_a_lost_case_are_refused(
+    tmp_path: Path,
+    predicted: Callable[..., Path],
+    reviewed: Callable[..., Path],
+    request_of: Call,
+    rounds: list[LearningRound],
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="file is a file; expected a folder"):
+        learn(replace(request_of(), out=tmp_path / "file"))
+    reviewed(predicted("new1", 20), truth(20))
+    learn(request_of())
+    shutil.rmtree(tmp_path / "learned" / "reviewed")
+    with pytest.raises(BadInput, match=r"the case of a review that was learned from; restore it"):
+        learn(request_of())
+
+
 def test_the_distance_counts_joined_cases(
     predicted: Callable[..., Path], reviewed: Callable[..., Path], request_of: Call, rounds: list[LearningRound]
 ) -> None:

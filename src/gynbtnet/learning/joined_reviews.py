@@ -160,4 +160,10 @@ def _contoured_scans(cohort: Cohort) -> set[str]:
 def learned_cases(ledger: Ledger, folders: LearningFolder) -> Iterator[tuple[LedgerEntry, Cohort]]:
     """Yield each entry that is learned from, with the cohort of its only case."""
     for entry in ledger.learned:
-        yield entry, Cohort.load(folders.case(entry.review))
+        folder = folders.case(entry.review)
+        if not folder.is_dir():
+            raise BadInput(
+                f"There is no {folder}, the case of a review that was learned from; restore it from a backup, or begin "
+                "in a new --out."
+            )
+        yield entry, Cohort.load(folder)
