@@ -175,6 +175,23 @@ def test_a_review_of_other_structures_or_without_its_scan_is_refused(tmp_path: P
         read(scan, review)
 
 
+@pytest.mark.parametrize(
+    ("label", "origin", "words"),
+    [(9, 0.0, "label 9 has no name among 2 structures; write the review"), (1, 9.0, "aren't on the grid of the scan")],
+)
+def test_contours_that_do_not_belong_to_the_scan_are_refused(
+    tmp_path: Path, label: int, origin: float, words: str
+) -> None:
+    scan = write_scan(tmp_path / "scan", "20260120")
+    review = write_reviewed(tmp_path / "a", "20260113")
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[2:4, 3:8, 3:8] = label
+    grid = Geometry(GEOMETRY.shape, GEOMETRY.spacing, (origin, 0.0, 0.0))
+    write_volume(Volume(labels, grid), review / "labels.nii.gz")
+    with pytest.raises(BadInput, match=words):
+        read(scan, review)
+
+
 def test_a_scan_without_identity_and_a_folder_without_review_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has no PatientID"):
         read(write_scan(tmp_path / "anonymous", "20260120", patient=""), tmp_path)

@@ -12,15 +12,13 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.dicom.ct_series import CTSeries, select_series
 from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header
-from gynbtnet.imaging.files.mask_folder import read_mask_folder
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.whole_labels import as_whole_labels
-from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER
 from gynbtnet.review.case import open_case
 from gynbtnet.review.prediction_record import read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, read_review
+from gynbtnet.review.reviewed_files import read_reviewed_contours
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.phrases import enumeration
@@ -133,15 +131,9 @@ def _read_review(folder: Path, series: CTSeries, before: _Acquired, structures: 
         )
     if not accepted:
         raise BadInput(f"Nobody accepted a contour in {folder}; accept those that you reviewed, and write it again.")
-    drawn = _read_drawn(folder, case.record.structures)
+    drawn = read_reviewed_contours(folder, tuple(review.structures), case.scan.geometry)
     fraction = _fraction(case.scan, drawn, structures, accepted, case.record.input.sha256)
     return _Dated(acquired, case.series.series_uid, fraction)
-
-
-def _read_drawn(folder: Path, structures: tuple[str, ...]) -> Segmentation:
-    if (folder / MASKS_FOLDER).is_dir():
-        return read_mask_folder(folder / MASKS_FOLDER, structures)
-    return Segmentation(as_whole_labels(read_volume(folder / LABELS_FILE), folder / LABELS_FILE), structures)
 
 
 def _read_cases(folder: Path, series: CTSeries, before: _Acquired, structures: Sequence[str]) -> list[_Dated]:
