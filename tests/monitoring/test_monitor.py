@@ -103,6 +103,17 @@ def test_what_old_predictions_lack_is_unknown(write_reviews):
     assert len(charts["bladder", "added_path_length_mm"].points)
 
 
+def test_a_structure_that_was_adapted_to_its_patient_is_unknown(write_reviews):
+    folder = write_reviews(lengths(40))
+    path = folder / "patient-039_f1" / "prediction.json"
+    adaptation = {"fractions": ["a", "b"], "steps": 3, "seconds": 9, "seed": 0, "structures": ["bladder"], "check": {}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"adaptation": adaptation}))
+    (charts,) = charts_of(folder)
+    for name in ("edited_share", "added_path_length_mm", "untouched", "flags", "volume_cm3"):
+        assert charts["bladder", name].unknown == 1, "its contour isn't the model's"
+    assert charts["", "body_hu_mean"].unknown == 0
+
+
 def test_structures_that_nobody_has_finished_with_have_no_corrections(write_reviews):
     (charts,) = charts_of(write_reviews(lengths(40), status="edited"))
     assert charts["bladder", "edited_share"].unknown == 40
