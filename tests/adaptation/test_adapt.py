@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from gynbtnet.adaptation import adapt as adapt_module
 from gynbtnet.adaptation.adapted_model import combine_outputs
 from gynbtnet.adaptation.fine_tuning import FineTuned, fine_tune
 from gynbtnet.adaptation.patches import prepare_fraction
-from gynbtnet.imaging import Geometry, Segmentation, Volume
+from gynbtnet.imaging import Geometry, Regions, Segmentation, StructureMasks, Volume, paint_masks
 from gynbtnet.inference import Model, PredictionSettings, predict
 from gynbtnet.networks import GynBTNet
 from gynbtnet.preparation import Plan, save_plan
@@ -87,8 +88,23 @@ def test_outputs_are_combined_by_structure() -> None:
     assert torch.equal(masks, torch.stack([adapted[:, 0], base[:, 1], adapted[:, 2]], 1))
 
 
+def test_an_overlap_that_the_training_did_not_have_is_learned_from(tmp_path: Path) -> None:
+    structures = ("bladder", "rectum")
+    plan = Plan(structures, (2.0, 2.0, 2.0), "zscore", None, (16, 32, 32), 1, "XS", STRIDES)
+    save_plan(replace(plan, regions=Regions.of(structures, ())), tmp_path)
+    save_file(GynBTNet("XS", outputs=2, strides=STRIDES).state_dict(), tmp_path / "weights_last.safetensors")
+    own = fraction(0)
+    masks = {name: own.contours.mask(name) for name in structures}
+    overlapping = StructureMasks.of(masks | {"rectum": masks["rectum"] | masks["bladder"]}, own.volumes[0].geometry)
+    fractions = [replace(fraction(seed), contours=paint_masks(overlapping)) for seed in range(2)]
+    adapted = adapt_model(Model.load(tmp_path, device="cpu"), fractions, AdaptationSettings(steps=1), PREDICTION)
+    assert set(adapted.record.check) == set(structures)
+
+
 def test_one_fraction_adapts_nothing(model: Model) -> None:
     adapted = adapt_model(model, [fraction(0)])
+    (note,) = adapted.segment(fraction(2).volumes, PREDICTION).notes
+    assert note.startswith("Not adapted to 1 earlier fraction of the patient, since a gain can't be checked with one:")
     assert (adapted.record.structures, adapted.record.steps) == ((), 0)
     scan = fraction(2).volumes
     ours, theirs = (predict(each, scan, PREDICTION).labels.array for each in (model, adapted))

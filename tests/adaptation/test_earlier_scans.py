@@ -1,6 +1,8 @@
 """Only reviewed fractions of the same patient that are earlier than the scan are taken, by date."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,88 @@ def test_other_fractions_are_refused(tmp_path: Path, changed: dict[str, str], wo
     with pytest.raises(BadInput, match=words) as caught:
         read(scan, review)
     assert PATIENT not in str(caught.value) and "OTHER" not in str(caught.value)
+
+
+EMPTY = {"StudyDate": "", "StudyTime": "", "SeriesDate": "", "SeriesTime": ""}
+
+
+def set_dates(folder: Path, **dates: str) -> None:
+    """Write dates and times into the slices of a scan; those that aren't given are empty."""
+    for path in folder.iterdir():
+        slice_ = pydicom.dcmread(path)
+        for keyword, value in (EMPTY | dates).items():
+            setattr(slice_, keyword, value)
+        slice_.save_as(path)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "scan", "is_earlier"),
+    [
+        ({"StudyDate": "20260113"}, {"StudyDate": "20260120"}, True),
+        ({"SeriesDate": "20260125"}, {"StudyDate": "20260120", "SeriesDate": "20260120"}, False),
+        ({"SeriesDate": "20260113"}, {"StudyDate": "20260120", "SeriesDate": "20260120"}, True),
+        ({"SeriesDate": "20260113"}, {"StudyDate": "20260120"}, False),
+        ({"StudyDate": "20260120"}, {"StudyDate": "20260120", "StudyTime": "1200"}, False),
+        ({"StudyDate": "20260120", "StudyTime": "0900"}, {"StudyDate": "20260120", "StudyTime": "1200"}, True),
+        ({"StudyDate": "20260120", "StudyTime": "120000"}, {"StudyDate": "20260120", "StudyTime": "120000.00"}, False),
+        ({"SeriesDate": "20260120", "StudyTime": "0900"}, {"StudyDate": "20260110", "StudyTime": "1200"}, False),
+    ],
+)
+def test_an_absent_date_or_time_is_not_the_earliest(
+    tmp_path: Path, earlier: dict[str, str], scan: dict[str, str], is_earlier: bool
+) -> None:
+    write_scan(tmp_path / "scan", "20260120")
+    set_dates(tmp_path / "scan", **scan)
+    series = read_ct_series(tmp_path / "scan")
+    review = write_reviewed(tmp_path / "a", "20260113")
+    set_dates(tmp_path / "a" / "scan", **earlier)
+    digest = sha256_of(*read_ct_series(tmp_path / "a" / "scan").files)
+    before = json.loads((review / "review.json").read_text())["scan_sha256"]
+    for path in (review / "review.json", review.parent.parent / "prediction.json"):
+        path.write_text(path.read_text().replace(before, digest))
+    if is_earlier:
+        assert len(read(series, review)) == 1
+    else:
+        with pytest.raises(BadInput, match="is not earlier than the scan"):
+            read(series, review)
+
+
+def test_the_scan_itself_and_a_scan_given_twice_are_found_by_their_series(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scan", "20260120")
+    review = write_reviewed(tmp_path / "a", "20260113")
+    uid = json.loads((review / "review.json").read_text())["series_uid"]
+    with pytest.raises(BadInput, match="is the scan to predict itself"):
+        read(replace(scan, series_uid=uid), review)
+    shutil.copytree(review, review.with_name("002"))
+    with pytest.raises(BadInput, match="given twice"):
+        read(scan, review, review.with_name("002"))
+
+
+def test_a_review_of_other_structures_or_without_its_scan_is_refused(tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scan", "20260120")
+    review = write_reviewed(tmp_path / "a", "20260113")
+    with pytest.raises(BadInput, match="are of bladder, and the model segments only sigmoid; leave"):
+        read_earlier_fractions([review], scan, ("sigmoid",))
+    shutil.rmtree(tmp_path / "a" / "scan")
+    with pytest.raises(BadInput, match="is no longer at the path where it was predicted; restore it"):
+        read(scan, review)
+
+
+@pytest.mark.parametrize(
+    ("label", "origin", "words"),
+    [(9, 0.0, "label 9 has no name among 2 structures; write the review"), (1, 9.0, "aren't on the grid of the scan")],
+)
+def test_contours_that_do_not_belong_to_the_scan_are_refused(
+    tmp_path: Path, label: int, origin: float, words: str
+) -> None:
+    scan = write_scan(tmp_path / "scan", "20260120")
+    review = write_reviewed(tmp_path / "a", "20260113")
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[2:4, 3:8, 3:8] = label
+    grid = Geometry(GEOMETRY.shape, GEOMETRY.spacing, (origin, 0.0, 0.0))
+    write_volume(Volume(labels, grid), review / "labels.nii.gz")
+    with pytest.raises(BadInput, match=words):
+        read(scan, review)
 
 
 def test_a_scan_without_identity_and_a_folder_without_review_are_refused(tmp_path: Path) -> None:

@@ -74,6 +74,17 @@ def test_the_manifest_states_the_adaptation_and_the_model_stays_as_it_is(patient
         assert re.search(row, ended.output), ended.output
 
 
+def test_a_cohort_whose_key_is_elsewhere_is_refused(patient: Path, tmp_path: Path) -> None:
+    (patient / "cohort" / "patients.csv").rename(tmp_path / "patients.csv")
+    try:
+        ended = predict_fraction(patient, 3, tmp_path)
+    finally:
+        (tmp_path / "patients.csv").rename(patient / "cohort" / "patients.csv")
+    assert isinstance(ended.exception, BadInput) and "The key patients.csv of the patients isn't in" in str(
+        ended.exception
+    )
+
+
 def test_the_first_fraction_has_no_earlier_one(patient: Path, tmp_path: Path) -> None:
     ended = predict_fraction(patient, 1, tmp_path)
     assert isinstance(ended.exception, BadInput)

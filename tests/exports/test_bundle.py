@@ -88,6 +88,7 @@ def run_with_monai(bundle: Path, scans: Path, out: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")  # of MONAI 1.6.1 for every bundle
 @pytest.mark.usefixtures("_own_scripts")
 def test_monai_gives_the_labels_of_predict(model_folder: Path, tmp_path: Path) -> None:
     """In three orientations and spacings, with several windows and mirror images, without post-processing."""
@@ -105,6 +106,7 @@ def test_monai_gives_the_labels_of_predict(model_folder: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:parsing config_file:UserWarning")  # of MONAI 1.6.1 for every bundle
 @pytest.mark.usefixtures("_own_scripts")
 def test_monai_gives_the_masks_of_overlapping_structures(model_folder: Path, tmp_path: Path) -> None:
     """With the intensities of a cohort, and the rectum nested in the bladder, which breaks most of its voxels."""

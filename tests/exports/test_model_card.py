@@ -1,6 +1,7 @@
 """The card of a model: what the hub reads, what is counted, what stays open, and what must not be in it."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gynbtnet.exports import CardInputs, make_card
 from gynbtnet.exports.card.answers import FIELDS
 from gynbtnet.exports.card.small_counts import stated_count, stated_groups
 from gynbtnet.runtime import BadInput
-from gynbtnet.training import TrainingData
+from gynbtnet.training import TrainingData, TrainingScans
 
 from .conftest import PATIENT
 
@@ -126,6 +127,21 @@ def test_inputs_of_another_model_are_refused(model_folder: Path, inputs: CardInp
         make_card(model_folder, inputs)
     with pytest.raises(BadInput, match="expected a trained model"):
         make_card(model_folder.parent)
+
+
+def test_a_cohort_without_its_split_is_not_the_training(model_folder: Path, cohort: Cohort, split: Path) -> None:
+    labels = cohort.folder / "labelsTr" / "any.nii.gz"
+    labels.parent.mkdir()
+    labels.touch()
+    cases = [
+        replace(case, labels=labels, source=replace(case.source, sha256={"CT": f"digest {number}"}))
+        for number, case in enumerate(cohort.cases)
+    ]
+    replace(cohort, cases=tuple(cases)).save()
+    TrainingScans(("0" * 64,), tuple(f"digest {number}" for number in range(12))).save(model_folder)
+    assert "12 scans of 12 patients" in make_card(model_folder, CardInputs(cohort.folder, split)).text
+    with pytest.raises(BadInput, match=r"2 scans with contours of 14 scans of .* were not in the training"):
+        make_card(model_folder, CardInputs(cohort.folder))
 
 
 @settings(deadline=None)

@@ -1,5 +1,6 @@
 """Every exported model has its card, and the command lists what is open in it."""
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -47,3 +48,14 @@ def test_a_zip_is_exported_with_a_card(model_folder: Path, tmp_path: Path) -> No
     zipped = export_model(model_folder, tmp_path / "model.zip", ExportFormat.zip).path
     exported = export_model(zipped, tmp_path / "weights.pth", ExportFormat.stunet)
     assert TITLE in exported.card.read_text()
+
+
+def test_a_cross_validation_is_a_zip_only(model_folder: Path, tmp_path: Path) -> None:
+    for number in range(2):
+        shutil.copytree(model_folder, tmp_path / "folds" / f"fold_{number}")
+    with pytest.raises(BadInput, match="is a cross-validation of 2 networks, and this format takes one; export each"):
+        export_model(tmp_path / "folds", tmp_path / "bundle", ExportFormat.bundle)
+    export_model(tmp_path / "folds", tmp_path / "model.zip", ExportFormat.zip)
+    with pytest.raises(BadInput, match="such as fold_0"):
+        export_model(tmp_path / "model.zip", tmp_path / "bundle", ExportFormat.bundle)
+    assert not (tmp_path / "bundle").exists()

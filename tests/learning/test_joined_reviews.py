@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from gynbtnet.datasets import Cohort, PatientKey, Split, read_contours
+from gynbtnet.imaging import StructureNames, read_volume, voxel_digest
 from gynbtnet.learning import LearningRequest, LearningResult, ScanFinder, find_worklist, learn, learn_from_reviews
 from gynbtnet.learning.challenge import Challenge
 from gynbtnet.learning.learning_folder import LearningFolder
 from gynbtnet.learning.ledger import Ledger
 from gynbtnet.learning.round import LearningRound, training_cohort
 from gynbtnet.runtime import BadInput, read_json
+from gynbtnet.training import TrainingScans
 
 from .conftest import SPLIT, STRUCTURES, truth
 
@@ -56,6 +58,56 @@ def test_a_corrected_case_joins_and_an_untouched_one_does_not(
     assert not contours.mask("rectum").any(), "an untouched structure is unknown, and not labelled"
     (entry,) = this.ledger.learned
     assert (entry.origins, entry.model) == ({"bladder": "corrected"}, "ab" * 32)
+
+
+def test_the_reason_names_what_was_done_with_each_contour(
+    predicted: Callable[..., Path], reviewed: Callable[..., Path], request_of: Call, rounds: list[LearningRound]
+) -> None:
+    reviewed(predicted("new1", 21))
+    reviewed(predicted("new2", 22), truth(22), accepted=())
+    prediction = predicted("new3", 23)
+    record = reviewed(prediction, truth(23)) / "review.json"
+    for path in (prediction / "prediction.json", record):
+        path.write_text(path.read_text().replace('"bladder"', '"blase"'))
+    names = StructureNames.load()
+    words = {entry.patient: entry.use_words(names) for entry in learn(request_of()).joined.ledger.entries}
+    reason = "not used: no contour was both corrected and accepted"
+    assert words == {
+        "new1": f"{reason} (accepted unchanged: Bladder, Rectum)",
+        "new2": f"{reason} (edited but not accepted: Bladder; not reviewed: Rectum)",
+        "new3": f"{reason} (not in the cohort: blase; accepted unchanged: Rectum)",
+    }
+    assert rounds == []
+
+
+def test_times_without_a_zone_are_compared_with_others(
+    predicted: Callable[..., Path], reviewed: Callable[..., Path], request_of: Call, rounds: list[LearningRound]
+) -> None:
+    prediction = predicted("new1", 20)
+    reviewed(prediction, truth(20), time="2026-01-02T08:00:00")
+    learn(request_of())
+    smaller = truth(20)["bladder"].copy()
+    smaller[:7] = False
+    reviewed(prediction, {"bladder": smaller}, time="2026-01-04T08:00:00+00:00")
+    assert learn(request_of()).joined.changed == 1
+
+
+def test_what_adds_nothing_is_left_out_with_its_reason(
+    tmp_path: Path,
+    predicted: Callable[..., Path],
+    reviewed: Callable[..., Path],
+    request_of: Call,
+    rounds: list[LearningRound],
+) -> None:
+    reviewed(predicted("copied", 20), truth(20))
+    shutil.copytree(tmp_path / "predictions" / "copied", tmp_path / "predictions" / "later")
+    elsewhere = predicted("planned", 21)
+    review = reviewed(elsewhere, truth(21))
+    shutil.copy(review / "review.json", elsewhere)
+    shutil.rmtree(review.parent)
+    reasons = {review.name: review.reason for review in learn(request_of()).left_out}
+    assert reasons["later/review/001"] == "Another review of the same scan and time is used, copied/review/001."
+    assert "edited in another program" in reasons["planned"] and len(reasons) == 2
 
 
 def test_untouched_contours_join_on_request(
@@ -239,6 +291,37 @@ def test_calls_that_do_not_belong_together(
     (tmp_path / "full" / "notes.txt").write_text("")
     with pytest.raises(BadInput, match="contains files"):
         learn(replace(request_of(), out=tmp_path / "full"))
+
+
+def test_a_split_whose_test_patients_were_trained_on_is_refused(
+    source: Path, tmp_path: Path, request_of: Call, rounds: list[LearningRound]
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(source / "model", model)
+    image = Cohort.load(source / "cohort").cases[0].image
+    TrainingScans((voxel_digest(read_volume(image)),)).save(model)
+    with pytest.raises(BadInput, match="was trained on 1 of 5 test patients of the split"):
+        learn(replace(request_of(), model=model))
+    assert not (tmp_path / "learned" / "learning.json").exists()
+    TrainingScans(("0" * 64,)).save(model)
+    learn(replace(request_of(), model=model))
+
+
+def test_a_folder_that_is_a_file_and_a_lost_case_are_refused(
+    tmp_path: Path,
+    predicted: Callable[..., Path],
+    reviewed: Callable[..., Path],
+    request_of: Call,
+    rounds: list[LearningRound],
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="file is a file; expected a folder"):
+        learn(replace(request_of(), out=tmp_path / "file"))
+    reviewed(predicted("new1", 20), truth(20))
+    learn(request_of())
+    shutil.rmtree(tmp_path / "learned" / "reviewed")
+    with pytest.raises(BadInput, match=r"the case of a review that was learned from; restore it"):
+        learn(request_of())
 
 
 def test_the_distance_counts_joined_cases(

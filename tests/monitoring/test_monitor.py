@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 import shutil
 
 import numpy as np
@@ -102,6 +103,17 @@ def test_what_old_predictions_lack_is_unknown(write_reviews):
     assert len(charts["bladder", "added_path_length_mm"].points)
 
 
+def test_a_structure_that_was_adapted_to_its_patient_is_unknown(write_reviews):
+    folder = write_reviews(lengths(40))
+    path = folder / "patient-039_f1" / "prediction.json"
+    adaptation = {"fractions": ["a", "b"], "steps": 3, "seconds": 9, "seed": 0, "structures": ["bladder"], "check": {}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"adaptation": adaptation}))
+    (charts,) = charts_of(folder)
+    for name in ("edited_share", "added_path_length_mm", "untouched", "flags", "volume_cm3"):
+        assert charts["bladder", name].unknown == 1, "its contour isn't the model's"
+    assert charts["", "body_hu_mean"].unknown == 0
+
+
 def test_structures_that_nobody_has_finished_with_have_no_corrections(write_reviews):
     (charts,) = charts_of(write_reviews(lengths(40), status="edited"))
     assert charts["bladder", "edited_share"].unknown == 40
@@ -143,6 +155,44 @@ def test_a_damaged_file_does_not_stop_the_others(write_reviews, tmp_path):
         find_reviews(tmp_path / "empty")
     with pytest.raises(BadInput, match="There is no folder"):
         find_reviews(tmp_path / "absent")
+
+
+def test_a_folder_in_which_every_review_is_damaged_is_refused(write_reviews, tmp_path):
+    folder = write_reviews(lengths(2))
+    for path in folder.rglob("review.json"):
+        path.write_text("{")
+    result = run(folder, "--out", tmp_path / "out")
+    assert isinstance(result.exception, BadInput) and not (tmp_path / "out").exists()
+    assert re.search(r"No review\.json of 2 in .* can be used, the first because: .* is damaged", str(result.exception))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"schema": 99}, "has schema 99, expected 1"),
+        ({"time": "yesterday"}, "has the time yesterday, expected one such as"),
+        ({"time": "0001-01-01T00:00:00"}, "has the time 0001-01-01T00:00:00, expected"),
+        ({"time": "9999-12-31T23:59:59+00:00"}, "has the time 9999-12-31"),
+    ],
+)
+def test_a_review_of_another_version_or_an_impossible_time_is_left_out(write_reviews, change, words):
+    folder = write_reviews(lengths(3))
+    path = folder / "patient-001_f1" / "review" / "001" / "review.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    found = find_reviews(folder)
+    assert len(found.reviews) == 2 and len(found.problems) == 1 and words in found.problems[0]
+
+
+def test_times_with_and_without_zone_are_sorted_and_the_future_is_reported(write_reviews, tmp_path):
+    folder = write_reviews(lengths(3))
+    for number, time in enumerate(("2026-03-02T08:00:00", "2026-03-01T23:00:00-11:00", "2199-01-01T00:00:00+13:00")):
+        path = folder / f"patient-00{number}_f1" / "review" / "001" / "review.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"time": time}))
+    found = find_reviews(folder)
+    assert [one.review.time[:4] for one in found.reviews] == ["2026", "2026", "2199"] and found.in_future == 1
+    result = run(folder, "--out", tmp_path / "out")
+    assert result.exit_code == 0 and "1 review has a time in the future: check the clock" in result.output
+    assert "1 review has a time in the future" in (tmp_path / "out" / "monitoring.html").read_text()
 
 
 def test_a_baseline_of_dates(write_reviews, tmp_path, without_charts):

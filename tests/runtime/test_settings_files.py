@@ -31,7 +31,9 @@ def test_settings_are_read(tmp_path: Path) -> None:
         (b"name: hall\ncolour: 1\n", "The light {} cannot be used (colour: Extra inputs are not permitted); mend it."),
         (b"a list", "The light {} cannot be used (the whole file: Input should be a valid dictionary or"),
         (b"name: [", "The light {} cannot be read as YAML (it is not YAML"),
-        (b"name: \xff\n", "The light {} cannot be read as YAML ("),
+        (b"name: \xff\n", "The light {} cannot be read as YAML (it is not UTF-8 text); mend it."),
+        (b"name: a\nwatts: yes\n", "The light {} cannot be used (watts: Value error, true is not a number); mend it."),
+        (b"{name: hall, watts: 2,5}", "The light {} cannot be read as YAML (it has the key 5; write decimals with a"),
         (None, "There is no file {}; mend it."),
     ],
 )
@@ -42,6 +44,12 @@ def test_each_damage_has_a_sentence(content: bytes | None, sentence: str, tmp_pa
     with pytest.raises(BadInput) as refused:
         read_settings(Light, path, "light", "mend it")
     assert str(refused.value).startswith(sentence.format(path))
+
+
+def test_a_decimal_comma_has_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "light.yaml").write_text("name: hall\nwatts: 2,5\n", encoding="utf-8")
+    with pytest.raises(BadInput, match=r"watts: .*, write decimals with a point, such as 2\.5\); mend it\."):
+        read_settings(Light, tmp_path / "light.yaml", "light", "mend it")
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
 """Adaptation of a model to the earlier fractions of a patient, checked on the last of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gynbtnet.adaptation.adapted_model import AdaptedModel
 from gynbtnet.adaptation.fine_tuning import fine_tune
 from gynbtnet.adaptation.patches import EarlierFraction, prepare_fraction
 from gynbtnet.adaptation.settings import AdaptationSettings
 from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.imaging.regions import Combination, occurring_combinations
 from gynbtnet.inference.engine.adaptation_record import AdaptationRecord, CheckedStructure
 from gynbtnet.inference.engine.predict import predict
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.networks.unet import GynBTNet
+from gynbtnet.preparation.planning.plan import Plan
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -46,6 +49,7 @@ def adapt_model(
         raise BadInput(f"{model.folder} is a {model.title} model; only GynBTNet is adapted: leave --earlier out.")
     if settings.levels > len(network.decoder.levels):
         raise BadInput(f"levels is {settings.levels}, but the decoder has {len(network.decoder.levels)}; give fewer.")
+    plan = _with_overlaps(plan, fractions)
     sources = [prepare_fraction(fraction, plan) for fraction in fractions]
     if not sources or not all(source.foreground for source in sources):
         raise BadInput("An earlier fraction has no reviewed contour of the model's structures; leave it out.")
@@ -68,6 +72,14 @@ def adapt_model(
     seconds = round(trial.seconds + final.seconds, 2)
     record = AdaptationRecord(digests, final.steps, seconds, settings.seed, helped, check)
     return AdaptedModel.combine(model, final.network, record)
+
+
+def _with_overlaps(plan: Plan, fractions: Sequence[EarlierFraction]) -> Plan:
+    """Return the plan with labels for all overlaps of the fractions, also those that the training didn't have."""
+    if plan.regions is None:
+        return plan
+    combinations = frozenset[Combination]().union(*(occurring_combinations(own.contours) for own in fractions))
+    return replace(plan, regions=plan.regions.with_combinations(combinations))
 
 
 def _check(

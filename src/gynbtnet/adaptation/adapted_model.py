@@ -82,7 +82,9 @@ def _note(record: AdaptationRecord) -> str:
     """Return a sentence on the adaptation for the page and the manifest of a prediction."""
     fractions = f"{counted(len(record.fractions), 'earlier fraction')} of the patient"
     if not record.structures:
-        return f"Not adapted to {fractions}, since no gain was shown: all contours are from the model as it is."
+        reason = "no gain was shown" if record.check else "a training step took too long"
+        reason = "a gain can't be checked with one" if len(record.fractions) == 1 else reason
+        return f"Not adapted to {fractions}, since {reason}: all contours are from the model as it is."
     names = StructureNames.load()
     adapted = enumeration([names.display_name(name) for name in record.structures])
     steps = counted(record.steps, "step")

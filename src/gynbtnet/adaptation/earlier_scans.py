@@ -12,27 +12,64 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.dicom.ct_series import CTSeries, select_series
 from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header
-from gynbtnet.imaging.files.mask_folder import read_mask_folder
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.whole_labels import as_whole_labels
-from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER
 from gynbtnet.review.case import open_case
-from gynbtnet.review.record import REVIEW_FILE, ReviewRecord
+from gynbtnet.review.prediction_record import read_prediction_record
+from gynbtnet.review.record import REVIEW_FILE, read_review
+from gynbtnet.review.reviewed_files import read_reviewed_contours
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json, sha256_of
+from gynbtnet.runtime.json_files import sha256_of
+from gynbtnet.runtime.phrases import enumeration
 
 _DATES = ("StudyDate", "StudyTime", "SeriesDate", "SeriesTime")
 _ACCEPTED = ("accepted unchanged", "accepted edited")
 _EXPECTED = "expected a folder such as review/001 of `gynbtnet review`, or a cohort"
 
 
+@dataclass(frozen=True)
+class _Acquired:
+    """Dates and times of study and series, as DICOM writes them; empty if absent."""
+
+    study_date: str
+    study_time: str
+    series_date: str
+    series_time: str
+
+    def is_before(self, other: "_Acquired") -> bool:
+        """Return whether the first pair of different dates, or of times of one date, that both have is in this order.
+
+        False if nothing distinguishes them. A time counts only with equal dates.
+        """
+        for own, others in (
+            ((self.study_date, self.study_time), (other.study_date, other.study_time)),
+            ((self.series_date, self.series_time), (other.series_date, other.series_time)),
+        ):
+            if own[0] and others[0]:
+                if own[0] != others[0]:
+                    return own[0] < others[0]
+                if own[1] and others[1] and own[1] != others[1]:
+                    return own[1] < others[1]
+        return False
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Key that sorts scans by date and time."""
+        return (
+            self.study_date or self.series_date,
+            self.study_time or self.series_time,
+            self.series_date,
+            self.series_time,
+        )
+
+
 @dataclass(frozen=True, repr=False)
 class _Dated:
-    """A fraction with the date and time of its scan."""
+    """A fraction with the dates and the SeriesInstanceUID of its scan."""
 
-    acquired: tuple[str, ...]
+    acquired: _Acquired
+    series_uid: str
     fraction: EarlierFraction
 
 
@@ -67,35 +104,46 @@ def read_earlier_fractions(
             found += _read_cases(path, series, acquired, structures)
         else:
             raise BadInput(f"{path} has no reviewed contours; {_EXPECTED}.")
-    digests = [dated.fraction.sha256 for dated in found]
-    if len(set(digests)) < len(digests):
+    uids = [dated.series_uid for dated in found]
+    if len(set(uids)) < len(uids):
         raise BadInput("The same earlier scan is given twice; give the last review of each fraction.")
-    return tuple(dated.fraction for dated in sorted(found, key=lambda dated: dated.acquired))
+    return tuple(dated.fraction for dated in sorted(found, key=lambda dated: dated.acquired.order))
 
 
-def _read_review(folder: Path, series: CTSeries, before: tuple[str, ...], structures: Sequence[str]) -> _Dated:
-    review = read_json(ReviewRecord, folder / REVIEW_FILE, _EXPECTED)
-    case = open_case(folder.resolve().parent.parent)
+def _read_review(folder: Path, series: CTSeries, before: _Acquired, structures: Sequence[str]) -> _Dated:
+    review = read_review(folder / REVIEW_FILE, _EXPECTED)
+    prediction = folder.resolve().parent.parent
+    scan = read_prediction_record(prediction).scan
+    if scan is None or not scan.path.exists():
+        raise BadInput(f"The scan of {folder} is no longer at the path where it was predicted; restore it there.")
+    case = open_case(prediction)
     if case.series is None or review.scan_sha256 != case.record.input.sha256:
         raise BadInput(f"{folder} is not the review of a DICOM scan; {_EXPECTED}.")
     _check_patient(case.series.patient_id, series, folder)
     acquired = _check_earlier(_acquired(case.series.files[0]), before, folder)
+    if case.series.series_uid == series.series_uid:  # with other dates, such as those of an anonymised copy
+        raise BadInput(f"The scan of {folder} is the scan to predict itself; give earlier fractions only.")
     accepted = {name for name, own in review.structures.items() if own.status in _ACCEPTED}
-    if not accepted.intersection(structures):
+    if accepted and not accepted.intersection(structures):
+        raise BadInput(
+            f"The accepted contours in {folder} are of {enumeration(sorted(accepted))}, and the model segments only "
+            f"{enumeration(structures)}; leave this fraction out."
+        )
+    if not accepted:
         raise BadInput(f"Nobody accepted a contour in {folder}; accept those that you reviewed, and write it again.")
-    drawn = _read_drawn(folder, case.record.structures)
-    return _Dated(acquired, _fraction(case.scan, drawn, structures, accepted, case.record.input.sha256))
+    drawn = read_reviewed_contours(folder, tuple(review.structures), case.scan.geometry)
+    fraction = _fraction(case.scan, drawn, structures, accepted, case.record.input.sha256)
+    return _Dated(acquired, case.series.series_uid, fraction)
 
 
-def _read_drawn(folder: Path, structures: tuple[str, ...]) -> Segmentation:
-    if (folder / MASKS_FOLDER).is_dir():
-        return read_mask_folder(folder / MASKS_FOLDER, structures)
-    return Segmentation(as_whole_labels(read_volume(folder / LABELS_FILE), folder / LABELS_FILE), structures)
-
-
-def _read_cases(folder: Path, series: CTSeries, before: tuple[str, ...], structures: Sequence[str]) -> list[_Dated]:
+def _read_cases(folder: Path, series: CTSeries, before: _Acquired, structures: Sequence[str]) -> list[_Dated]:
     cohort, key = Cohort.load(folder), PatientKey.load(folder / KEY)
     own = [case for case in cohort.cases if case.patient == key.study_id(series.patient_id.strip())]
+    if not own and not (folder / KEY).is_file():
+        raise BadInput(
+            f"The key {KEY} of the patients isn't in the cohort {folder}, so that this patient can't be found in it; "
+            "give reviews of her earlier fractions instead."
+        )
     if not own:
         raise BadInput(
             f"The cohort {folder} has no scan of this patient; leave it out, or ingest her earlier fractions."
@@ -103,18 +151,19 @@ def _read_cases(folder: Path, series: CTSeries, before: tuple[str, ...], structu
     dated = []
     for case in own:
         acquired = _case_acquired(case, series)
-        if acquired >= before or case.source.automatic or case.labels is None:
+        is_itself = case.source.series_uid == series.series_uid
+        if is_itself or not acquired.is_before(before) or case.source.automatic or case.labels is None:
             continue
         volume, drawn = read_volume(case.image), read_contours(case, cohort.structures)
         known = set(cohort.structures).difference(case.unlabelled)
         digest = case.sha256 or sha256_of(case.image)
-        dated.append(_Dated(acquired, _fraction(volume, drawn, structures, known, digest)))
+        dated.append(_Dated(acquired, str(case.source.series_uid), _fraction(volume, drawn, structures, known, digest)))
     if not dated:
         raise BadInput(f"The cohort {folder} has no earlier reviewed scan of this patient; leave it out.")
     return dated
 
 
-def _case_acquired(case: Case, series: CTSeries) -> tuple[str, ...]:
+def _case_acquired(case: Case, series: CTSeries) -> _Acquired:
     """Return date and time of the scan that a case was made of, after a check of its patient."""
     folder = case.source.ct_folder
     if folder is None or case.source.series_uid is None or not folder.is_dir():
@@ -140,17 +189,25 @@ def _check_patient(patient_id: str, series: CTSeries, where: Path) -> None:
         )
 
 
-def _check_earlier(acquired: tuple[str, ...], before: tuple[str, ...], where: Path) -> tuple[str, ...]:
-    if acquired >= before:
+def _check_earlier(acquired: _Acquired, before: _Acquired, where: Path) -> _Acquired:
+    if not acquired.is_before(before):
         raise BadInput(f"The scan of {where} is not earlier than the scan to predict; give earlier fractions only.")
     return acquired
 
 
-def _acquired(file: Path) -> tuple[str, ...]:
+def _acquired(file: Path) -> _Acquired:
     """Return date and time of study and series of a slice, as DICOM writes them."""
     with dicom_errors_as_bad_input(file):
         header = read_header(file, "a CT slice", [*_DATES])
-        dates = tuple(str(header.get(keyword, "") or "") for keyword in _DATES)
-    if not dates[0] and not dates[2]:
+        acquired = _Acquired(*(_digits(str(header.get(keyword, "") or "")) for keyword in _DATES))
+    if not acquired.study_date and not acquired.series_date:
         raise BadInput(f"The scan in {file.parent} has no date, so that the order of fractions is unknown.")
-    return dates
+    return acquired
+
+
+def _digits(value: str) -> str:
+    """Return a date or time of DICOM in one form, so that ``101500`` and ``101500.000`` are equal."""
+    whole, _, parts = value.strip().replace(":", "").partition(".")
+    if len(whole) == 4 and "." in parts:  # a date of ACR-NEMA, such as 2026.01.31
+        return whole + parts.replace(".", "")
+    return f"{whole}.{parts}".rstrip("0").rstrip(".") if parts else whole

@@ -117,14 +117,15 @@ def _print_next(request: "LearningRequest", number: int) -> None:
 
 def _print_result(result: "LearningResult") -> None:
     from gynbtnet.imaging.structure_names import StructureNames
-    from gynbtnet.learning.ledger import USES
 
     joined, names = result.joined, StructureNames.load()
     for review in result.left_out:
         console.print(f"Left out {review.name}: {review.reason}")
+    if not (joined.added or joined.known or result.left_out):
+        console.print("The folder contains no review: correct predictions in it with `gynbtnet review`.")
     if joined.added:
         rows = [
-            (entry.name, entry.patient, entry.origin_words(names) if entry.is_learned else USES[entry.use])
+            (entry.name, entry.patient, entry.origin_words(names) if entry.is_learned else entry.use_words(names))
             for entry in joined.added
         ]
         _print_rows(("review", "patient", "learned from, or why not"), rows)

@@ -84,7 +84,7 @@ def _charts(
     """Write the page and print its summary; return whether there is an alarm."""
     from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.monitoring.charts import chart_models
-    from gynbtnet.monitoring.monitoring_page import alarm_sentence, find_alarms, write_monitoring
+    from gynbtnet.monitoring.monitoring_page import alarm_sentence, find_alarms, future_sentence, write_monitoring
     from gynbtnet.monitoring.reviewed_predictions import find_reviews
     from gynbtnet.monitoring.settings import MonitorSettings
 
@@ -96,6 +96,8 @@ def _charts(
     page = write_monitoring(models, found, settings, out, names)
     for problem in found.problems:
         console.print(f"Left out: {problem}")
+    if found.in_future:
+        console.print(future_sentence(found.in_future))
     alarms = find_alarms(models)
     new = [alarm for alarm in alarms if since is None or alarm.last_start >= since]
     for model in models:

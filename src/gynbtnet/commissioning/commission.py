@@ -91,13 +91,17 @@ def commission_model(
     kit = Path(kit)
     refuse_automatic(cohort, "as reference")
     _check_cohort(cohort, limits)
+    if doses is not None and not Path(doses).is_dir():
+        raise BadInput(f"There is no folder {doses}; expected one with the doses of the local cases.")
     model = load_model(model_path, settings)
+    _check_model(model, limits)
     commissioned = _describe(model, settings)
     earlier = _open_kit(kit, commissioned)
     history = with_limits(
         earlier.history if earlier else (),
         limits,
-        results_exist=(kit / EVALUATION).is_dir(),  # its tables can be read before the page is written
+        # the tables can be read before the page is written, and results were seen even if they are deleted
+        results_exist=(kit / EVALUATION).is_dir() or bool(earlier and earlier.looks),
         reason=limits_changed,
     )
     training = check_not_trained_on(cohort, model_path)
@@ -134,6 +138,21 @@ def _check_cohort(cohort: Cohort, limits: Limits) -> None:
         raise BadInput(
             f"There are limits for {unknown[0]}, which is not among the structures {', '.join(cohort.structures)} of "
             f"the cohort {cohort.folder}; delete them, or ingest the cohort with this structure."
+        )
+    unknown = [structure for structure in limits.dose.alpha_beta_gy if structure not in cohort.structures]
+    if unknown:
+        raise BadInput(
+            f"alpha_beta_gy of the limits' dose names {unknown[0]}, which is not among the structures "
+            f"{', '.join(cohort.structures)} of the cohort; correct the name."
+        )
+
+
+def _check_model(model: Segmenter, limits: Limits) -> None:
+    unknown = [structure for structure in limits.limits if structure not in model.structures]
+    if unknown:
+        raise BadInput(
+            f"There are limits for {unknown[0]}, which the model doesn't segment, only {', '.join(model.structures)}; "
+            "delete them."
         )
 
 

@@ -75,7 +75,10 @@ class ImportForm(Settings):
         Raises:
             BadInput: If it isn't YAML, or a key or value is not possible.
         """
-        remedy = "correct it, with dates in quotation marks, or delete it and run the command again for an empty one"
+        remedy = (
+            "correct it, with dates and versions in quotation marks, or delete it and run the command again for an "
+            "empty one"
+        )
         form = read_settings(cls, path, "form", remedy)
         unknown = sorted(set(form.rois).difference(SHAPES))
         if unknown:
@@ -165,7 +168,7 @@ def _position_row(name: str, read: ReadRoi, coordinates: str) -> ImportRow:
     typed = (read.x_mm, read.y_mm, read.z_mm)
     if read.x_mm is None or read.y_mm is None or read.z_mm is None:
         some = ", ".join("–" if value is None else f"{value:.1f}" for value in typed)
-        return ImportRow(name, "centre (x, y, z)", f"{printed} mm", some if any(typed) else "", "not read")
+        return ImportRow(name, "centre (x, y, z)", f"{printed} mm", some if some.strip("–, ") else "", "not read")
     position = (read.x_mm, read.y_mm, read.z_mm)
     if coordinates == "iec":
         position = (read.x_mm, -read.z_mm, read.y_mm)

@@ -1,6 +1,7 @@
 """History of the limits in a kit: when each version was first seen, and why it was changed after results."""
 
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,8 @@ class SeenLimits:
         set_by: person who set them, as typed.
         numbers: limits, tolerances and confidence by name.
         after_results: whether results under earlier limits existed already.
-        reason: reason of a change after results; otherwise empty.
+        reason: reason of a change, needed after results; otherwise empty.
+        dose: settings of the doses by name, as JSON; empty in kits of earlier versions.
     """
 
     sha256: str
@@ -28,6 +30,7 @@ class SeenLimits:
     numbers: Mapping[str, float] = field(default_factory=dict)
     after_results: bool = False
     reason: str = ""
+    dose: Mapping[str, str] = field(default_factory=dict)
 
 
 def now() -> str:
@@ -50,26 +53,31 @@ def with_limits(
         BadInput: If limits were changed after results without a reason, or a reason is given without a change.
     """
     last = history[-1] if history else None
+    reason = reason.strip()
+    if reason and last is None:
+        raise BadInput("--limits-changed gives a reason, but the kit has seen no limits before; leave it out.")
     if last is not None and last.sha256 == limits.sha256:
-        if reason:
+        if reason not in ("", last.reason):  # the same one, if the command was interrupted
             raise BadInput("--limits-changed gives a reason, but the limits are those of the last run; leave it out.")
         return tuple(history)
-    if last is not None and results_exist and not reason.strip():
-        raise BadInput(
-            f"The limits have changed since the results were seen ({changes(last.numbers, limits.numbers)}). Limits "
-            "are set before results: restore them, or state the reason with --limits-changed, which the page shows."
-        )
+    dose = {name: json.dumps(value) for name, value in limits.dose.model_dump(mode="json").items()}
     changed = last is not None and results_exist
-    entry = SeenLimits(limits.sha256, now(), limits.set_by, limits.numbers, changed, reason.strip() if changed else "")
+    entry = SeenLimits(limits.sha256, now(), limits.set_by, limits.numbers, changed, reason, dose)
+    if last is not None and changed and not reason:
+        raise BadInput(
+            f"The limits have changed since the results were seen ({changes(last, entry)}). Limits are set before "
+            "results: restore them, or state the reason with --limits-changed, which the page shows."
+        )
     return (*history, entry)
 
 
-def changes(before: Mapping[str, float], after: Mapping[str, float]) -> str:
-    """Return the numbers that differ, such as ``bladder dsc from 0.8 to 0.7``."""
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    texts = [f"{name} from {_written(before.get(name))} to {_written(after.get(name))}" for name in names]
+def changes(before: SeenLimits, after: SeenLimits) -> str:
+    """Return what differs, such as ``bladder dsc from 0.8 to 0.7``."""
+    old = {name: f"{value:g}" for name, value in before.numbers.items()}
+    new = {name: f"{value:g}" for name, value in after.numbers.items()}
+    if before.dose and after.dose:
+        old |= {f"dose {name}": text for name, text in before.dose.items()}
+        new |= {f"dose {name}": text for name, text in after.dose.items()}
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    texts = [f"{name} from {old.get(name, 'none')} to {new.get(name, 'none')}" for name in names]
     return enumeration(texts) or "the settings of the dose"
-
-
-def _written(value: float | None) -> str:
-    return "none" if value is None else f"{value:g}"

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
 from gynbtnet.runtime.errors import BadInput
@@ -16,6 +16,8 @@ from gynbtnet.runtime.settings_files import read_settings
 
 MetricName = Literal["surface_dsc", "dsc", "hd95_mm", "added_path_length", "delta_d90_gy", "delta_d2cc_gy"]
 Side = Literal["at least", "at most", "within"]
+Stated = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+"""Text that has more than spaces."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class Limit(Settings):
     """Limit of one metric of one structure."""
 
     limit: float = Field(gt=0, description="Value that the mean over the local cases has to keep to.")
-    why: str = Field(min_length=1, description="Reason, one sentence.")
-    source: str = Field(min_length=1, description="Publication, or measurement of the clinic.")
+    why: Stated = Field(description="Reason, one sentence.")
+    source: Stated = Field(description="Publication, or measurement of the clinic.")
     tolerance_mm: float | None = Field(None, gt=0, le=100, description="Tolerance of a surface DSC in mm.")
 
 
@@ -79,6 +81,8 @@ class Limits(Settings):
     @model_validator(mode="after")
     def _possible(self) -> "Limits":
         for structure, metrics in self.limits.items():
+            if not metrics:
+                raise ValueError(f"{structure} has no limit; give one, or delete its name")
             for metric, entry in metrics.items():
                 if metric in _SHARES and entry.limit >= 1:
                     raise ValueError(f"{structure} {metric} is {entry.limit:g}; expected a share below 1")

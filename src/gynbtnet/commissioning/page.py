@@ -22,6 +22,7 @@ from gynbtnet.commissioning.page_texts import (
 from gynbtnet.commissioning.planted_failures import PICTURE, Outcome, PlantedFailure
 from gynbtnet.commissioning.record import CommissioningRecord, LocalCases, Results
 from gynbtnet.commissioning.verdict import Judgement, Verdict
+from gynbtnet.evaluation.statistics.patient_bootstrap import FEWEST_PATIENTS
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages import html_elements as html
 from gynbtnet.pages.html_elements import Badge, BadgeKind
@@ -105,6 +106,9 @@ def open_points(record: CommissioningRecord) -> tuple[str, ...]:
     texts = (
         f"Planted failures: {len(unnoticed)} of {len(planted)} not noticed by the software.",
         import_summary(results.import_check),
+        f"With fewer than {FEWEST_PATIENTS} local patients there is no interval, so no limit is decided."
+        if local.patients < FEWEST_PATIENTS
+        else "",
         "" if local.training_checked else local.training,
         "" if record.intended_use else "The intended use is not typed yet.",
         f"{counted(len(local.refused), 'local case')} got no contours and is in no mean." if local.refused else "",
@@ -177,7 +181,7 @@ def _deciding(judgement: Judgement) -> str:
 def _history(record: CommissioningRecord) -> Iterator[str]:
     rows, before = [], None
     for seen in record.history:
-        what = "first version" if before is None else changes(before.numbers, seen.numbers)
+        what = "first version" if before is None else changes(before, seen)
         when = "after results" if seen.after_results else "before results"
         rows.append(
             (_time(seen.first_seen), seen.sha256[:8], seen.set_by or "not typed", what, when, seen.reason or "–")

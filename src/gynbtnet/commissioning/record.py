@@ -8,6 +8,7 @@ from gynbtnet.commissioning.import_form import ImportRow
 from gynbtnet.commissioning.limit_history import SeenLimits
 from gynbtnet.commissioning.measured_values import LimitResult
 from gynbtnet.commissioning.planted_failures import PlantedFailure
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 
 RECORD, PAGE = "commission.json", "commission.html"
@@ -152,8 +153,13 @@ class CommissioningRecord:
         """Read the record of a kit; None if there is none.
 
         Raises:
-            BadInput: If it is damaged.
+            BadInput: If it is damaged or of another version.
         """
         path = kit / RECORD
         remedy = "restore it from a copy, since it records when limits were set"
-        return read_json(cls, path, remedy) if path.is_file() else None
+        if not path.is_file():
+            return None
+        record = read_json(cls, path, remedy)
+        if record.schema != SCHEMA:
+            raise BadInput(f"{path} has schema {record.schema}, expected {SCHEMA}; give a new folder for the kit.")
+        return record

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.files.voxel_digest import voxel_digest
@@ -46,13 +47,7 @@ def check_not_trained_on(cohort: Cohort, model: Path) -> TrainingCheck:
             "The model doesn't record the scans of its training, so nobody has checked that the local patients were "
             "not among them. Train it again with this version, or check it by hand.",
         )
-    voxels, files = frozenset(scans.voxels), frozenset(scans.files)
-    same_voxels, same_files = [], []
-    for case in track(cohort.cases, "Comparing scans with the training"):
-        if voxel_digest(read_volume(case.image)) in voxels:
-            same_voxels.append(case)
-        elif files.intersection(case.source.sha256.values()):
-            same_files.append(case)
+    same_voxels, same_files = find_trained_on(cohort, scans)
     if same_voxels or same_files:
         patients = sorted({case.patient for case in (*same_voxels, *same_files)})
         ways = [
@@ -67,13 +62,34 @@ def check_not_trained_on(cohort: Cohort, model: Path) -> TrainingCheck:
         )
     sentence = (
         f"No local scan is one of the training: {counted(len(cohort.cases), 'scan')} compared with "
-        f"{len(scans.voxels)} by digests of voxels and files. A cropped or resampled copy would not be recognised."
+        f"{len(scans.voxels)} by digests of voxels and files. Another scan of a training patient, or a cropped "
+        "or resampled copy, would not be recognised."
     )
     if scans.is_complete:
         return TrainingCheck(True, sentence)
     unknown = [f"{counted(scans.without_digest, 'training scan')} without a digest"] if scans.without_digest else []
     unknown += [] if scans.earlier_stages_known else ["the scans of earlier stages"]
     return TrainingCheck(False, f"{sentence} Not known and not compared: {' and '.join(unknown)}.")
+
+
+def find_trained_on(cohort: Cohort, scans: TrainingScans) -> tuple[list[Case], list[Case]]:
+    """Return the cases whose scan is one of a training.
+
+    Args:
+        cohort: the cases.
+        scans: scans of the training.
+
+    Returns:
+        Cases with the same voxels, and the others with the same files.
+    """
+    voxels, files = frozenset(scans.voxels), frozenset(scans.files)
+    same_voxels, same_files = [], []
+    for case in track(cohort.cases, "Comparing scans with the training"):
+        if voxel_digest(read_volume(case.image)) in voxels:
+            same_voxels.append(case)
+        elif files.intersection(case.source.sha256.values()):
+            same_files.append(case)
+    return same_voxels, same_files
 
 
 def training_scans(model: Path) -> TrainingScans | None:

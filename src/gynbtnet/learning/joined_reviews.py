@@ -1,6 +1,6 @@
 """Reviews that join the ledger: assigned by patient, ingested if they may be learned from, otherwise noted with why."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gynbtnet.datasets.cohort import Cohort
@@ -11,9 +11,13 @@ from gynbtnet.learning.ledger import Ledger, LedgerEntry, Use, sort_reviews
 from gynbtnet.learning.reviewed_cases import ingest_review, learned_structures
 from gynbtnet.learning.reviewed_scans import LeftOutReview, ReviewedScan
 from gynbtnet.learning.scan_finder import ScanFinder
+from gynbtnet.review.record import Status
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import failure_reason
 from gynbtnet.runtime.progress import track
+
+_UNUSED: Mapping[Status, str] = {"edited": "edited but not accepted"}
+"""Words for a status that doesn't explain itself why its contour isn't learned from."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def join_reviews(
         if use is None:
             assignment = assignment.with_patients([patient], rules.validation)
             use = "validation" if assignment.groups[patient] == "validation" else "training"
-        added.append(_entry(reviewed, patient, use, _learned(reviewed, ledger, rules)))
+        added.append(_entry(reviewed, patient, use, _learned(reviewed, ledger, rules), rules.finder.cohort.structures))
         ledger = ledger.with_entry(added[-1])
         assignment.save(folders.assignment)
         ledger.save(folders.ledger)
@@ -128,7 +132,9 @@ def _ingest(reviewed: ReviewedScan, ledger: Ledger, folders: LearningFolder, rul
     return "in the cohort" if case.sha256 in _contoured_scans(cohort) else None
 
 
-def _entry(reviewed: ReviewedScan, patient: str, use: Use, learned: Sequence[str]) -> LedgerEntry:
+def _entry(
+    reviewed: ReviewedScan, patient: str, use: Use, learned: Sequence[str], structures: Sequence[str]
+) -> LedgerEntry:
     return LedgerEntry(
         scan=reviewed.record.scan_sha256,
         review=reviewed.digest,
@@ -138,6 +144,11 @@ def _entry(reviewed: ReviewedScan, patient: str, use: Use, learned: Sequence[str
         use=use,
         origins={name: reviewed.origins[name] for name in learned},
         name=reviewed.name,
+        unused={
+            name: _UNUSED.get(review.status, review.status) if name in structures else "not in the cohort"
+            for name, review in reviewed.record.structures.items()
+            if name not in learned
+        },
     )
 
 
@@ -149,4 +160,10 @@ def _contoured_scans(cohort: Cohort) -> set[str]:
 def learned_cases(ledger: Ledger, folders: LearningFolder) -> Iterator[tuple[LedgerEntry, Cohort]]:
     """Yield each entry that is learned from, with the cohort of its only case."""
     for entry in ledger.learned:
-        yield entry, Cohort.load(folders.case(entry.review))
+        folder = folders.case(entry.review)
+        if not folder.is_dir():
+            raise BadInput(
+                f"There is no {folder}, the case of a review that was learned from; restore it from a backup, or begin "
+                "in a new --out."
+            )
+        yield entry, Cohort.load(folder)

@@ -180,6 +180,8 @@ def find_worklist(request: LearningRequest) -> Worklist:
 
 @contextmanager
 def _locked(folders: LearningFolder) -> Iterator[None]:
+    if folders.folder.exists() and not folders.folder.is_dir():
+        raise BadInput(f"{folders.folder} is a file; expected a folder to write to, give another one.")
     with file_lock(folders.folder / ".lock", wait=False) as held:
         if not held:
             raise BadInput(f"Another program learns in {folders.folder}; wait until it has ended.")

@@ -192,7 +192,7 @@ def _reviews(report: LearningReport, names: StructureNames) -> Iterator[str]:
 
 
 def _review_row(entry: LedgerEntry, names: StructureNames) -> list[html.Cell]:
-    short, _, reason = USES[entry.use].partition(": ")
+    short, _, reason = entry.use_words(names).partition(": ")
     return [
         entry.name or entry.scan[:8],
         Badge(short, _USE_KINDS[entry.use], USES[entry.use]),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gynbtnet.commissioning.training_overlap import find_trained_on
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.learning.assignment import Assignment
@@ -16,6 +17,7 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.settings import SegmentationSettings
+from gynbtnet.training.training_scans import TrainingScans
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def open_state(
     if not weights.is_file():
         raise BadInput(f"There is no {weights}; expected the folder of a training run that has ended.")
     if not folders.setup.is_file():
-        _make(folders, _Setup(sha256_of(weights), training), cohort, split, fold, settings)
+        _make(folders, _Setup(sha256_of(weights), training), model, cohort, split, fold, settings)
     setup = read_json(_Setup, folders.setup, "restore it from a backup")
     if setup.start != sha256_of(weights):
         raise BadInput(
@@ -103,7 +105,13 @@ def open_state(
 
 
 def _make(
-    folders: LearningFolder, setup: _Setup, cohort: Cohort, split: Split | None, fold: int, settings: LearningSettings
+    folders: LearningFolder,
+    setup: _Setup,
+    model: Path,
+    cohort: Cohort,
+    split: Split | None,
+    fold: int,
+    settings: LearningSettings,
 ) -> None:
     """Write the state of the first call; the setup comes last and marks it as complete."""
     own = {folders.assignment.name, folders.ledger.name, folders.frozen_tests.name}
@@ -116,6 +124,22 @@ def _make(
             "test that never trains."
         )
     split.check(cohort)
-    Assignment.of_split(split, fold, settings.seed).save(folders.assignment)
+    assignment = Assignment.of_split(split, fold, settings.seed)
+    _check_frozen_test(model, cohort.of_patients(split.test))
+    assignment.save(folders.assignment)
     Ledger(settings.untouched).save(folders.ledger)
     write_json(setup, folders.setup)
+
+
+def _check_frozen_test(model: Path, frozen: Cohort) -> None:
+    """Check that the first model hasn't learned from the frozen test, if it records its scans."""
+    scans = TrainingScans.load(model)
+    if scans is None:
+        return
+    same_voxels, same_files = find_trained_on(frozen, scans)
+    patients = {case.patient for case in (*same_voxels, *same_files)}
+    if patients:
+        raise BadInput(
+            f"The model {model} was trained on {len(patients)} of {counted(len(frozen.patients), 'test patient')} of "
+            "the split, for whom it would be too good; give the split of its training."
+        )

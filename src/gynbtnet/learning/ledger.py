@@ -1,12 +1,13 @@
 """Ledger of reviews: each scan once, with its last review, its origin and its use."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from gynbtnet.imaging.structure_names import StructureNames
-from gynbtnet.learning.reviewed_scans import Origin, ReviewedScan, is_newer
+from gynbtnet.learning.reviewed_scans import Origin, ReviewedScan
+from gynbtnet.review.record import is_newer
 from gynbtnet.runtime.json_files import read_json, write_json
 
 Use = Literal["training", "validation", "frozen test", "nothing corrected", "in the cohort"]
@@ -37,6 +38,7 @@ class LedgerEntry:
         origins: origin of each contour that is learned from.
         replaced: digests of earlier reviews of the scan that were learned from, the oldest first.
         name: path of the review below the folder of the reviews; empty in ledgers of earlier versions.
+        unused: why each other contour of the review is not learned from; empty in ledgers of earlier versions.
     """
 
     scan: str
@@ -48,18 +50,29 @@ class LedgerEntry:
     origins: Mapping[str, Origin]
     replaced: tuple[str, ...] = ()
     name: str = ""
+    unused: Mapping[str, str] = field(default_factory=dict)
 
     def origin_words(self, names: StructureNames) -> str:
         """Return the contours that are learned from with their origin, such as ``corrected: Bladder, Rectum``."""
-        by_origin: dict[Origin, list[str]] = {}
-        for structure, origin in self.origins.items():
-            by_origin.setdefault(origin, []).append(names.display_name(structure))
-        return "; ".join(f"{origin}: {', '.join(structures)}" for origin, structures in by_origin.items())
+        return _grouped(self.origins, names)
+
+    def use_words(self, names: StructureNames) -> str:
+        """Return the use; if nobody corrected and accepted a contour, also what was done with each."""
+        done = _grouped(self.unused, names) if self.use == "nothing corrected" else ""
+        return f"{USES[self.use]} ({done})" if done else USES[self.use]
 
     @property
     def is_learned(self) -> bool:
         """True if training or validation use it."""
         return self.use in LEARNED
+
+
+def _grouped(words: Mapping[str, str], names: StructureNames) -> str:
+    """Return structures by the words on them, such as ``corrected: Bladder, Rectum; untouched: HR-CTV``."""
+    by_words: dict[str, list[str]] = {}
+    for structure, text in words.items():
+        by_words.setdefault(text, []).append(names.display_name(structure))
+    return "; ".join(f"{text}: {', '.join(structures)}" for text, structures in by_words.items())
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,11 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.ingestion.ingest_found import ingest_found
 from gynbtnet.datasets.patient_key import PatientKey
-from gynbtnet.imaging.files.mask_folder import read_mask_folder
-from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import paint_label_map
-from gynbtnet.imaging.volume import Segmentation
-from gynbtnet.imaging.whole_labels import as_whole_labels
-from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, RTSTRUCT_FILE
+from gynbtnet.inference.prediction_files import RTSTRUCT_FILE
 from gynbtnet.learning.reviewed_scans import ReviewedScan
 from gynbtnet.review.case import open_case
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.review.reviewed_files import read_reviewed_contours
 from gynbtnet.runtime.phrases import enumeration
 from gynbtnet.runtime.progress import without_progress
 
@@ -97,25 +93,8 @@ def _read(
 ) -> ScanContents:
     """Read a reviewed scan and the contours to learn from, after checking that the scan is the one reviewed."""
     case = open_case(reviewed.prediction_folder, scan=scan.path)
-    contours = _read_contours(reviewed)
-    geometry = contours.labels.geometry
-    if not case.scan.geometry.is_same(geometry):
-        raise BadInput(
-            f"The contours in {reviewed.folder} aren't on the grid of the scan, "
-            f"{case.scan.geometry.difference(geometry)}; write the review again."
-        )
+    contours = read_reviewed_contours(reviewed.folder, tuple(reviewed.record.structures), case.scan.geometry)
     masks = {name: contours.mask(name) for name in learned}
     segmentation, overlaps = paint_label_map(masks, structures, case.scan.geometry)
     missing = tuple(name for name in structures if name not in learned)
     return ScanContents(case.scan, segmentation, missing, overlaps, notes=scan.notes)
-
-
-def _read_contours(reviewed: ReviewedScan) -> Segmentation:
-    folder, structures = reviewed.folder, tuple(reviewed.record.structures)
-    if not (folder / LABELS_FILE).is_file():
-        return read_mask_folder(folder / MASKS_FOLDER, structures)
-    labels = as_whole_labels(read_volume(folder / LABELS_FILE), folder / LABELS_FILE)
-    try:
-        return Segmentation(labels, structures)
-    except ValueError as error:
-        raise BadInput(f"{folder / LABELS_FILE}: {error}; write the review again.") from error

@@ -1,6 +1,5 @@
 """Reviews in a folder: the last one of each scan, with its digest and the origin of each accepted contour."""
 
-import datetime
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,17 +8,24 @@ from pathlib import Path
 from typing import Literal
 
 from gynbtnet.datasets.ingestion.found_scans import FoundScan
+from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, REVIEWS_FOLDER
 from gynbtnet.learning.scan_finder import ScanFinder
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
-from gynbtnet.review.record import REVIEW_FILE, SCHEMA, ReviewRecord, Status
+from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, Status, is_newer, read_review
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json, sha256_of
+from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.progress import track
 
 Origin = Literal["corrected", "untouched"]
 """Origin of an accepted contour: corrected from a model's, or a model's that nobody has changed."""
 _ORIGINS: Mapping[Status, Origin] = {"accepted edited": "corrected", "accepted unchanged": "untouched"}
+
+
+_ELSEWHERE = (
+    "It was edited in another program, and review.json has only measures of it; correct the prediction with "
+    "`gynbtnet review` to learn from it."
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def find_reviewed_scans(source: Path, finder: ScanFinder) -> tuple[tuple[Reviewe
         The reviews, and those that can't be used; one of them never stops the others.
     """
     by_scan: dict[str, ReviewedScan] = {}
-    left_out = []
+    left_out = [LeftOutReview(name, _ELSEWHERE) for name in _edited_elsewhere(source)]
     for folder in track(_last_reviews(source), "Reading the reviews"):
         name = folder.relative_to(source).as_posix()
         try:
@@ -91,14 +97,20 @@ def find_reviewed_scans(source: Path, finder: ScanFinder) -> tuple[tuple[Reviewe
         if earlier is None or is_newer(reviewed.record.time, earlier.record.time):
             by_scan[reviewed.record.scan_sha256] = reviewed
         if earlier is not None:
-            older = earlier if by_scan[reviewed.record.scan_sha256] is reviewed else reviewed
-            left_out.append(LeftOutReview(older.name, "A later review of the same scan is used."))
+            used = by_scan[reviewed.record.scan_sha256]
+            other = earlier if used is reviewed else reviewed
+            reason = f"A later review of the same scan is used, {used.name}."
+            if not is_newer(used.record.time, other.record.time):
+                reason = f"Another review of the same scan and time is used, {used.name}."
+            left_out.append(LeftOutReview(other.name, reason))
     return tuple(by_scan.values()), tuple(left_out)
 
 
-def is_newer(time: str, other: str) -> bool:
-    """Return whether a time (ISO 8601 with time zone) is after another."""
-    return datetime.datetime.fromisoformat(time) > datetime.datetime.fromisoformat(other)
+def _edited_elsewhere(source: Path) -> list[str]:
+    """Return the names of the predictions with a record of edits in another program, and without a review."""
+    folders = [path.parent for path in sorted(source.rglob(REVIEW_FILE)) if (path.parent / MANIFEST).is_file()]
+    only = [folder for folder in folders if not any(folder.glob(f"{REVIEWS_FOLDER}/*/{REVIEW_FILE}"))]
+    return [folder.name if folder == source else folder.relative_to(source).as_posix() for folder in only]
 
 
 def _last_reviews(source: Path) -> list[Path]:
@@ -118,13 +130,7 @@ def _read(name: str, folder: Path, finder: ScanFinder) -> ReviewedScan:
     Raises:
         BadInput: If it is damaged or of another version, or its prediction or scan is missing.
     """
-    record = read_json(ReviewRecord, folder / REVIEW_FILE, "write the review again")
-    if record.schema != SCHEMA:
-        raise BadInput(f"{folder / REVIEW_FILE} has schema {record.schema}; expected {SCHEMA}: write the review again.")
-    try:
-        datetime.datetime.fromisoformat(record.time)
-    except ValueError as error:
-        raise BadInput(f"{folder / REVIEW_FILE} has no valid time; write the review again.") from error
+    record = read_review(folder / REVIEW_FILE, "write the review again")
     prediction = read_prediction_record(folder.parent.parent)
     if prediction.input.sha256 != record.scan_sha256:
         raise BadInput(f"{folder} is the review of another scan than the prediction next to it; keep them together.")

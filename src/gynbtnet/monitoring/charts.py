@@ -159,7 +159,7 @@ def _points(
         }
     )
     table["score"] = normal_scores(baseline, table["value"].to_numpy(float))
-    grouped = table.groupby(["period", "start"], sort=False)
+    grouped = table.groupby(["period", "start"])
     points = grouped.agg(reviews=("value", "size"), mean=("value", "mean"), score=("score", "mean")).reset_index()
     chart = moving_average(
         points["score"].to_numpy(float), points["reviews"].to_numpy(float), len(baseline), settings.smoothing, multiple

@@ -146,6 +146,12 @@ def alarm_sentence(alarm: Alarm, names: StructureNames) -> str:
     return f"{alarm.model}: {subject}{alarm.quantity} is {alarm.direction} the baseline ({times})."
 
 
+def future_sentence(number: int) -> str:
+    """Return what a number of reviews from the future means."""
+    verb = "has a time" if number == 1 else "have times"
+    return f"{counted(number, 'review')} {verb} in the future: check the clock of the computer that wrote them."
+
+
 def _summary(models: Sequence[ModelCharts], found: FoundReviews, names: StructureNames) -> Iterator[str]:
     alarms = find_alarms(models)
     charts = sum(bool(len(chart.points)) for model in models for chart in model.charts)
@@ -163,6 +169,8 @@ def _summary(models: Sequence[ModelCharts], found: FoundReviews, names: Structur
         + (f" {counted(len(found.problems), 'file')} could not be used." if found.problems else "")
         + " The digits after the name of a model begin the SHA-256 of its weights."
     )
+    if found.in_future:
+        yield html.paragraph(future_sentence(found.in_future))
     if alarms:
         yield html.bullets(alarm_sentence(alarm, names) for alarm in alarms)
 

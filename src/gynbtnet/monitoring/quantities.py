@@ -42,10 +42,14 @@ SCAN_QUANTITIES = (
 def measure_structure(one: ReviewedPrediction, structure: str) -> dict[str, float | None]:
     """Return the quantities of one structure by name; None if unknown.
 
-    Corrections are known only if a person has finished with the structure. The edited share is the added path length as
+    A structure that was adapted to its patient is unknown, since its contour isn't the model's. Corrections are known
+    only if a person has finished with the structure. The edited share is the added path length as
     a share of the corrected contour.
     """
     values: dict[str, float | None] = dict.fromkeys(quantity.name for quantity in QUANTITIES)
+    adaptation = one.prediction.adaptation if one.prediction else None
+    if adaptation is not None and structure in adaptation.structures:
+        return values
     review = one.review.structures.get(structure)
     if review is not None and review.correction is not None:
         values["volume_cm3"] = review.correction.volume_before_cm3

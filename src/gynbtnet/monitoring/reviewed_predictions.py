@@ -8,9 +8,8 @@ from pathlib import Path
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.prediction_files import REVIEWS_FOLDER
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
-from gynbtnet.review.record import REVIEW_FILE, ReviewRecord
+from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, read_review
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,12 @@ class FoundReviews:
     replaced: int
     problems: tuple[str, ...]
 
+    @property
+    def in_future(self) -> int:
+        """Number of reviews whose time is more than a day after the present."""
+        latest = datetime.datetime.now().astimezone() + datetime.timedelta(days=1)
+        return sum(one.time > latest for one in self.reviews)
+
 
 def find_reviews(folder: Path) -> FoundReviews:
     """Find the reviews in a folder of predictions, such as the results of a node.
@@ -56,7 +61,7 @@ def find_reviews(folder: Path) -> FoundReviews:
         The reviews. A damaged file is reported and does not stop the others.
 
     Raises:
-        BadInput: If there is no such folder, or no review in it.
+        BadInput: If there is no such folder, or no review in it that can be used.
     """
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected one with predictions and their reviews.")
@@ -77,16 +82,14 @@ def find_reviews(folder: Path) -> FoundReviews:
         key = (one.review.scan_sha256, one.review.model_sha256)
         if key not in last or one.time >= last[key].time:
             last[key] = one
+    if not last:
+        raise BadInput(f"No {REVIEW_FILE} of {len(paths)} in {folder} can be used, the first because: {problems[0]}")
     reviews = sorted(last.values(), key=lambda one: (one.time, one.review.scan_sha256))
     return FoundReviews(tuple(reviews), read - len(last), tuple(problems))
 
 
 def _read(path: Path) -> ReviewedPrediction:
-    review = read_json(ReviewRecord, path, "review the prediction again, or remove the file")
-    try:
-        time = datetime.datetime.fromisoformat(review.time)
-    except ValueError as error:
-        raise BadInput(f"{path} has the time {review.time}, which is no date; remove the file.") from error
+    review = read_review(path, "review the prediction again, or remove the file")
     folders: Sequence[Path] = [path.parent]
     if path.parent.parent.name == REVIEWS_FOLDER:
         folders = [path.parent, path.parent.parent.parent]
@@ -94,4 +97,4 @@ def _read(path: Path) -> ReviewedPrediction:
     prediction = read_prediction_record(home) if home else None
     if prediction and (prediction.input.sha256, prediction.model.sha256) != (review.scan_sha256, review.model_sha256):
         prediction = None  # it was replaced after the review
-    return ReviewedPrediction(time if time.tzinfo else time.astimezone(), review, prediction)
+    return ReviewedPrediction(review.written, review, prediction)

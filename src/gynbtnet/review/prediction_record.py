@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gynbtnet.inference.engine.adaptation_record import AdaptationRecord
 from gynbtnet.inference.manifest import MANIFEST, InputRecord, ModelRecord, ScanRecord
 from gynbtnet.inference.quality.body_hu import BodyHU
 from gynbtnet.inference.quality.failure_flags import Flag
@@ -28,6 +29,7 @@ class PredictionRecord:
         scan: location of the scan; None in predictions of earlier versions.
         warnings: properties of the scan that may impair the prediction.
         body_hu: HU inside the body; None if unknown, as in predictions of earlier versions.
+        adaptation: adaptation of the model to the patient; None if there was none.
     """
 
     structures: tuple[str, ...]
@@ -41,6 +43,7 @@ class PredictionRecord:
     agreement: Mapping[str, float | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = field(default=())
     body_hu: BodyHU | None = None
+    adaptation: AdaptationRecord | None = None
 
 
 def read_prediction_record(folder: Path) -> PredictionRecord:

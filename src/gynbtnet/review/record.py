@@ -4,15 +4,20 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 from gynbtnet.review.correction import Correction
 from gynbtnet.review.prediction_record import PredictionRecord
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.json_files import read_json
 
 REVIEW_FILE = "review.json"
 """Name of the record in the folder of a review."""
 SCHEMA = 1
 """Version of the format; it rises when a field changes its name or meaning."""
+_FIRST_YEAR, _LAST_YEAR = 1990, 2199
+"""Years in which a review can have been written; a computer with another one has no clock."""
 Status = Literal[
     "accepted unchanged", "accepted edited", "edited", "not reviewed", "edited elsewhere", "unchanged", "missing"
 ]
@@ -82,6 +87,46 @@ class ReviewRecord:
     active_seconds: float | None
     structures: Mapping[str, StructureReview]
     files: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> datetime.datetime:
+        """Time when it was written; without a time zone, that of this computer."""
+        return _zoned(self.time)
+
+
+def read_review(path: Path, remedy: str) -> ReviewRecord:
+    """Read a ``review.json``.
+
+    Args:
+        path: the file.
+        remedy: advice for a file that can't be used, as the end of a sentence.
+
+    Returns:
+        The record, whose time can be compared with others.
+
+    Raises:
+        BadInput: If it is absent, damaged or of another version, or its time is no time of a review.
+    """
+    record = read_json(ReviewRecord, path, remedy)
+    if record.schema != SCHEMA:
+        raise BadInput(f"{path} has schema {record.schema}, expected {SCHEMA}; {remedy}.")
+    try:
+        possible = _FIRST_YEAR <= datetime.datetime.fromisoformat(record.time).year <= _LAST_YEAR
+    except ValueError:
+        possible = False
+    if not possible:
+        raise BadInput(f"{path} has the time {record.time}, expected one such as 2026-11-30T14:00:00+01:00; {remedy}.")
+    return record
+
+
+def is_newer(time: str, other: str) -> bool:
+    """Return whether a time (ISO 8601) is after another; without a time zone, that of this computer is meant."""
+    return _zoned(time) > _zoned(other)
+
+
+def _zoned(time: str) -> datetime.datetime:
+    parsed = datetime.datetime.fromisoformat(time)
+    return parsed if parsed.tzinfo else parsed.astimezone()
 
 
 def make_record(

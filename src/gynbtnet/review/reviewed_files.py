@@ -9,12 +9,14 @@ from pathlib import Path
 from gynbtnet.imaging.dicom.rt.rtstruct_revision import RevisedStructure, write_rtstruct_revision
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.seg_writer import write_seg
-from gynbtnet.imaging.files.mask_folder import write_mask_folder
-from gynbtnet.imaging.files.volume_files import write_volume
+from gynbtnet.imaging.files.mask_folder import read_mask_folder, write_mask_folder
+from gynbtnet.imaging.files.volume_files import read_volume, write_volume
+from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation
+from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.inference.prediction_files import (
     LABELS_FILE,
     MASKS_FOLDER,
@@ -31,6 +33,37 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 
 _NOTICE = "Research use only"
+
+
+def read_reviewed_contours(folder: Path, structures: Sequence[str], geometry: Geometry) -> Segmentation:
+    """Read the contours of a review.
+
+    Args:
+        folder: folder of the review.
+        structures: structures in the order of its record.
+        geometry: grid of the scan.
+
+    Returns:
+        The structures on this grid.
+
+    Raises:
+        BadInput: If the contours are damaged or on another grid.
+    """
+    path = folder / LABELS_FILE
+    if path.is_file():
+        labels = as_whole_labels(read_volume(path), path)
+        try:
+            contours = Segmentation(labels, tuple(structures))
+        except ValueError as error:
+            raise BadInput(f"{path}: {error}; write the review again.") from error
+    else:
+        contours = read_mask_folder(folder / MASKS_FOLDER, tuple(structures))
+    if not geometry.is_same(contours.labels.geometry):
+        raise BadInput(
+            f"The contours in {folder} aren't on the grid of the scan, "
+            f"{geometry.difference(contours.labels.geometry)}; write the review again."
+        )
+    return contours
 
 
 def write_review(case: ReviewCase, session: ReviewSession, *, seg: bool = False, reviewer: str | None = None) -> Path:

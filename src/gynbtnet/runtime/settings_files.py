@@ -1,7 +1,8 @@
 """Settings in YAML files that people write, checked when they are read."""
 
+import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,6 +12,8 @@ from gynbtnet.runtime.plain_data import PlainDataError, load_yaml
 from gynbtnet.runtime.settings import Settings
 
 S = TypeVar("S", bound=Settings)
+
+_POINT = "write decimals with a point, such as 2.5"
 
 
 def read_settings(kind: type[S], path: Path, name: str, remedy: str) -> S:
@@ -32,8 +35,35 @@ def read_settings(kind: type[S], path: Path, name: str, remedy: str) -> S:
     if not path.is_file():
         raise BadInput(f"There is no file {path}; {remedy}.")
     try:
-        return kind.model_validate(load_yaml(path))
+        values = load_yaml(path)
+        _check_keys(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise BadInput(f"The {name} {path} cannot be used ({first_problem(error)}); {remedy}.") from error
-    except (OSError, UnicodeDecodeError, PlainDataError) as error:
+        raise BadInput(f"The {name} {path} cannot be used ({_problem(error)}); {remedy}.") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The {name} {path} cannot be read as YAML (it is not UTF-8 text); {remedy}.") from error
+    except (OSError, PlainDataError) as error:
         raise BadInput(f"The {name} {path} cannot be read as YAML ({error}); {remedy}.") from error
+
+
+def _check_keys(values: Any) -> None:
+    """Check that no key is a number, such as the 5 that YAML reads in ``{limit: 2,5}``.
+
+    Raises:
+        PlainDataError: If one is.
+    """
+    if isinstance(values, dict):
+        for key, value in values.items():
+            if isinstance(key, int | float):
+                raise PlainDataError(f"it has the key {key}; {_POINT}, and quote a name that is a number")
+            _check_keys(value)
+    elif isinstance(values, list):
+        for value in values:
+            _check_keys(value)
+
+
+def _problem(error: ValidationError) -> str:
+    """Return the first problem of a validation; that of a decimal comma with a remedy."""
+    value = error.errors(include_url=False)[0]["input"]
+    comma = isinstance(value, str) and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value)
+    return f"{first_problem(error)}{f', {_POINT}' if comma else ''}"

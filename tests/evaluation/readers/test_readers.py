@@ -165,13 +165,38 @@ def test_an_evaluation_with_readers_is_replaced_by_one_without(scanned, predicte
         ({"own": "cohort", "model": "cohort"}, "can't be called model"),
         ({"own": "cohort", "STAPLE 2": "cohort"}, "can't be called STAPLE 2"),
         ({"own": "cohort", "other": "nowhere"}, "There is no folder nowhere"),
+        ({"own": "cohort", "other": "cohort"}, "own and other have the same folder"),
+        ({"own": "cohort", "other": "predicted"}, "--reader other has the folder of the predictions"),
     ],
 )
 def test_readers_that_are_refused(scanned, predicted, tmp_path, readers, words):
-    folders = {name: scanned.folder if folder == "cohort" else Path(folder) for name, folder in readers.items()}
+    known = {"cohort": scanned.folder, "predicted": predicted}
+    folders = {name: known.get(folder, Path(folder)) for name, folder in readers.items()}
     with pytest.raises(BadInput, match=words):
         evaluate_contours(scanned, predicted, tmp_path / "out", readers=folders)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_prediction_is_not_compared_with_itself(scanned, predicted, tmp_path):
+    with pytest.raises(BadInput, match="--truth has the folder of the predictions"):
+        evaluate_contours(scanned, predicted, tmp_path / "out", truth=predicted)
+
+
+def test_equal_readers_are_noted(scanned, predicted, tmp_path):
+    shutil.copytree(predicted, tmp_path / "copy")
+    readers = {"own": scanned.folder, "copy": tmp_path / "copy"}
+    _, scored = evaluate_contours(scanned, predicted, tmp_path / "out", readers=readers)
+    note = "The contours of copy and model are equal in every case that both have; check that none is a copy."
+    assert scored.notes == (note,) and note in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_readers_folder_without_a_match_is_not_advised_to_predict(scanned, predicted, tmp_path):
+    shutil.copytree(predicted / "p1_f1", tmp_path / "reader" / "other")
+    with pytest.raises(BadInput, match=r"has no prediction of p1_f1.*For contours of a person, call each by the id"):
+        evaluate_contours(scanned, tmp_path / "reader", tmp_path / "out")
+    with pytest.raises(BadInput, match="has no contours of the cases, such as p1_f1") as caught:
+        evaluate_contours(scanned, predicted, tmp_path / "out", truth=tmp_path / "reader")
+    assert "gynbtnet predict" not in str(caught.value) and "It has other. Call each" in str(caught.value)
 
 
 def test_predictions_are_no_reader(scanned, predicted, tmp_path):

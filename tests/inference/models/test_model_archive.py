@@ -1,6 +1,7 @@
 """A zipped model is the model, and a zip that is wrong, damaged or hostile is reported in a sentence."""
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import DIGESTS, open_archive, write_archive
+from gynbtnet.inference.models.model_loading import fold_folders
 from gynbtnet.runtime import BadInput
 
 WEIGHTS = "weights_last.safetensors"
@@ -40,6 +42,15 @@ def test_a_zip_is_the_model_at_its_top_or_in_a_folder(archive: Path, model_folde
     assert (zipped.sha256, zipped.plan, zipped.folder) == (folder.sha256, folder.plan, path)
     for name, values in folder.network.state_dict().items():
         assert torch.equal(zipped.network.state_dict()[name], values)
+
+
+@pytest.mark.parametrize("top", ["", "out/runs/"])
+def test_a_zip_of_folds_without_a_common_plan_has_all_of_them(model_folder: Path, tmp_path: Path, top: str) -> None:
+    for number in range(2):
+        shutil.copytree(model_folder, tmp_path / "folds" / f"fold_{number}")
+    path = rewritten(write_archive(tmp_path / "folds", tmp_path / "model.zip", weights="last"), {}, top)
+    with open_archive(path) as folder:
+        assert [fold.name for fold in fold_folders(folder)] == ["fold_0", "fold_1"]
 
 
 def test_the_same_model_gives_the_same_bytes_and_nothing_but_the_model(

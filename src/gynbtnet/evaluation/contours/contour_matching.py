@@ -47,12 +47,33 @@ def match_contours(cases: Sequence[Case], found: Sequence[ContourFiles]) -> Mapp
     return matched
 
 
-def explain_no_match(case: Case, folder: Path, found: Sequence[ContourFiles]) -> str:
-    """Return the sentence that a folder has no contours of a case."""
+def explain_no_match(case: Case, folder: Path, found: Sequence[ContourFiles], *, of_reader: bool = False) -> str:
+    """Return the sentence that a folder has no contours of a case, and what to do.
+
+    Args:
+        case: the case.
+        folder: the folder.
+        found: contours in it.
+        of_reader: whether the folder was given as that of a reader, who may leave cases out.
+    """
     names = ", ".join(sorted({files.names[-1] for files in found})[:5])
+    lacks = (
+        f"no contours of the cases, such as {case.id}; expected them"
+        if of_reader
+        else (f"no prediction of {case.id}; expected one per case,")
+    )
+    by_person = "call each by the id of its case, or export RTSTRUCTs on the CTs that were ingested"
+    if any(_is_own_reference(files, case) for files in found):
+        advice = "The cohort's own RTSTRUCTs aren't compared with themselves: give those of another reader or a model."
+    elif any(files.automatic for files in found):
+        advice = "Run `gynbtnet predict MODEL COHORT` to make them."
+    elif of_reader:
+        advice = f"{by_person[:1].upper()}{by_person[1:]}."
+    else:
+        advice = f"For contours of a person, {by_person}; for those of a model, run `gynbtnet predict MODEL COHORT`."
     return (
-        f"{folder} has no prediction of {case.id}; expected one per case, called by its id or made from its scan. It "
-        f"has {names}{', …' if len(found) > 5 else ''}. Run `gynbtnet predict MODEL COHORT` to make them."
+        f"{folder} has {lacks} called by its id or made from its scan. It has {names}"
+        f"{', …' if len(found) > 5 else ''}. {advice}"
     )
 
 

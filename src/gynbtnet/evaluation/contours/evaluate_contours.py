@@ -19,6 +19,7 @@ from gynbtnet.evaluation.readers.rating_study import study_ratings
 from gynbtnet.evaluation.readers.reader_study import study_readers
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.errors import BadInput
 
 
 def evaluate_contours(
@@ -75,6 +76,7 @@ def evaluate_contours(
         ({1.0}, True)
     """
     settings = settings or ScoringSettings()
+    _check_not_itself(predictions, {"--truth": truth} if truth else {}, readers or {})
     with ExitStack() as stack:
         own = cohort
         if truth is not None:
@@ -97,6 +99,8 @@ def evaluate_contours(
             if by_reader
             else None
         )
+        copies = study.copies if study else ()
+        matched = replace(matched, notes=(*matched.notes, *(_copies_note(*pair) for pair in copies)))
         rated = study_ratings(sheet, evaluation.scores) if sheet else None
         report_evaluation(
             matched,
@@ -110,6 +114,20 @@ def evaluate_contours(
             isodoses=isodoses,
         )
     return evaluation, matched
+
+
+def _check_not_itself(predictions: Path, truth: Mapping[str, Path], readers: Mapping[str, Path]) -> None:
+    """Check that the predictions aren't also given as contours of a reader, with which they would agree perfectly."""
+    for name, folder in {**truth, **{f"--reader {name}": own for name, own in readers.items()}}.items():
+        if Path(folder).resolve() == Path(predictions).resolve():
+            raise BadInput(
+                f"{name} has the folder of the predictions, {folder}, which would be compared with itself; "
+                "give contours of another person."
+            )
+
+
+def _copies_note(one: str, other: str) -> str:
+    return f"The contours of {one} and {other} are equal in every case that both have; check that none is a copy."
 
 
 def _with_all_structures(cohort: Cohort) -> Cohort:

@@ -37,7 +37,8 @@ def reader_cohorts(
         The cohorts by name; the files of their contours are deleted at the end.
 
     Raises:
-        BadInput: If there is only one reader, a name is one of ours, or contours of a reader can't be used.
+        BadInput: If there is only one reader, a name is one of ours, two readers have one folder, or contours of a
+            reader can't be used.
     """
     if len(readers) == 1:
         raise BadInput("--reader is given once; expected at least two readers. For a single one use --truth FOLDER.")
@@ -47,6 +48,7 @@ def reader_cohorts(
                 f"A reader can't be called {name or 'by an empty name'}; “{MODEL}”, “{READERS}” and names that begin "
                 f"with “{CONSENSUS}” are columns of the tables. Give another name."
             )
+    _check_folders(readers)
     with ExitStack() as stack:
         cohorts = {}
         for name, folder in readers.items():
@@ -59,6 +61,17 @@ def reader_cohorts(
                 scratch = Path(stack.enter_context(TemporaryDirectory(prefix="gynbtnet-")))
                 cohorts[name] = with_second_reader(cohort, folder, scratch, names, allow_automatic=allow_automatic)
         yield cohorts
+
+
+def _check_folders(readers: Mapping[str, Path]) -> None:
+    """Check that no two readers have the same folder, which would agree perfectly."""
+    by_folder: dict[Path, str] = {}
+    for name, folder in readers.items():
+        other = by_folder.setdefault(Path(folder).resolve(), name)
+        if other != name:
+            raise BadInput(
+                f"The readers {other} and {name} have the same folder {folder}; give each reader's own contours."
+            )
 
 
 def parse_readers(arguments: Sequence[str]) -> dict[str, Path]:

@@ -50,7 +50,7 @@ def with_second_reader(
     found = find_contours(contours)
     matched = match_contours(cohort.cases, found)
     if not matched:
-        raise BadInput(explain_no_match(cohort.cases[0], contours, found))
+        raise BadInput(explain_no_match(cohort.cases[0], contours, found, of_reader=True))
     automatic = [files for files in matched.values() if files.automatic]
     if automatic and not allow_automatic:
         raise BadInput(

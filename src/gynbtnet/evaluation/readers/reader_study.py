@@ -40,6 +40,16 @@ class ReaderStudy:
         """Means with intervals, see :func:`gynbtnet.evaluation.readers.reader_summary.summarise_pairs`."""
         return summarise_pairs(self.scores, self.readers)
 
+    @property
+    def copies(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of observers whose contours are equal in every case and structure that both have."""
+        dsc: dict[tuple[str, str], list[float]] = {}
+        for score in self.scores:
+            if score.is_scored and score.reference in self.readers:
+                one, other = sorted((score.observer, score.reference))
+                dsc.setdefault((one, other), []).append(score.dsc)
+        return tuple(pair for pair, values in dsc.items() if min(values) == 1)
+
     def save(self, folder: Path) -> None:
         """Write ``reader_scores.csv`` and ``reader_summary.csv`` to a folder."""
         for name, table in ((SCORES_FILE, pd.DataFrame(self.scores)), (SUMMARY_FILE, self.summary)):

@@ -1,6 +1,6 @@
 """Facts of a model that its own folder contains."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,6 +18,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.training.flat_settings import read_flat_settings
 from gynbtnet.training.training_data import TrainingData
+from gynbtnet.training.training_scans import TrainingScans
 
 _SOFTWARE = ("gynbtnet", "torch", "lightning-fabric", "batchgeneratorsv2", "python")
 
@@ -36,6 +37,7 @@ class ModelFacts:
         environment: software and device of the last start of the training, by name; empty if unknown.
         prediction: prediction settings that the model was evaluated with; None if unknown.
         calibrated: structures with a calibrated DSC.
+        scans: digests of the scans of the training; None if one of its runs doesn't record them.
     """
 
     plan: Plan
@@ -47,6 +49,7 @@ class ModelFacts:
     environment: Mapping[str, str]
     prediction: PredictionSettings | None
     calibrated: tuple[str, ...]
+    scans: TrainingScans | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -80,7 +83,13 @@ def read_model_facts(folder: Path, weights: Literal["last", "best"]) -> ModelFac
         environment=_environment(runs[0]),
         prediction=evaluated_settings(folder),
         calibrated=tuple(entry.structure for entry in quality.structures if entry.from_shape) if quality else (),
+        scans=_scans(runs),
     )
+
+
+def _scans(runs: Sequence[Path]) -> TrainingScans | None:
+    known = [scans for run in runs if (scans := TrainingScans.load(run)) is not None]
+    return TrainingScans.merged(known) if len(known) == len(runs) else None
 
 
 def _count_parameters(weights: Path) -> int:

@@ -11,6 +11,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.exports.card.model_facts import ModelFacts
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ def read_training_cohort(folder: Path, split: Path | None, facts: ModelFacts) ->
     if absent or too_few or not cohort.cases:
         reason = f"has no {absent[0]}" if absent else "has fewer patients than the training"
         raise BadInput(f"The cohort {folder} {reason}; give the cohort and the split that the model was trained on.")
+    unseen = _unseen(cohort, facts)
+    if unseen:
+        raise BadInput(
+            f"{counted(unseen, 'scan')} with contours of {counted(len(cohort.cases), 'scan')} of the cohort {folder} "
+            f"{'was' if unseen == 1 else 'were'} not in the training of the model; give the cohort and the split that "
+            "it was trained on."
+        )
     z, y, x = np.median([case.geometry.spacing for case in cohort.cases], axis=0)
     known = cohort.applicators
     return TrainingCohort(
@@ -75,3 +83,12 @@ def read_training_cohort(folder: Path, split: Path | None, facts: ModelFacts) ->
         },
         automatic=sum(case.source.automatic for case in cohort.cases),
     )
+
+
+def _unseen(cohort: Cohort, facts: ModelFacts) -> int:
+    """Return the number of scans with contours whose files were certainly not in the training."""
+    if facts.scans is None or not facts.scans.files:
+        return 0
+    trained = set(facts.scans.files)
+    digests = [set(case.source.sha256.values()) for case in cohort.cases if case.labels is not None]
+    return sum(bool(own) and trained.isdisjoint(own) for own in digests)

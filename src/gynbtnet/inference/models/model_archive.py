@@ -176,7 +176,11 @@ def _top(entries: Sequence[zipfile.ZipInfo]) -> str:
     """Return the folder of the uppermost plan in a zip, with a slash; empty for the top level."""
     plans = [PurePosixPath(entry.filename) for entry in entries if PurePosixPath(entry.filename).name == "plans.json"]
     uppermost = min(plans, key=lambda path: len(path.parts), default=PurePosixPath("plans.json"))
-    return "".join(f"{part}/" for part in uppermost.parts[:-1])
+    model = uppermost.parent
+    folds = {path.parent for path in plans if re.fullmatch(r"fold_\d+", path.parent.name)}
+    if len(folds) > 1 and model in folds:  # a cross-validation without a common plan
+        model = model.parent
+    return "".join(f"{part}/" for part in model.parts)
 
 
 def _check_digests(folder: Path, path: Path) -> None:
