@@ -106,6 +106,8 @@ def test_recipes_and_roi_names_are_looked_for_next_to_the_file(tmp_path: Path) -
         (OWN.replace("preset: S", "preset: Q"), (), None, r"task\.plan\.preset in .* is 'Q'"),
         (OWN.replace("name: own", "names: own"), (), None, "name is missing in .*own.yaml"),
         (OWN.replace("smoke", "smokes"), (), None, "There is no recipe .*smokes"),
+        (OWN.replace("wide:", "../wide:"), (), None, "names '../wide'; expected names of letters"),
+        (OWN.replace("wide:", "'':"), (), None, "names ''; expected names of letters"),
         ("{name: own, recipe: [smoke], models: {}}", (), None, "models in "),
         ("{name: own, recipe: [], models: {gynbtnet: }}", (), None, "recipe in "),
     ],

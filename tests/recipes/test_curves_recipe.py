@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gynbtnet.recipes import load_curves, shipped_curves
+from gynbtnet.recipes import load_curves, load_recipe, save_recipe, shipped_curves
 from gynbtnet.recipes.curves_recipe import is_curves
 from gynbtnet.runtime import BadInput
 
@@ -60,6 +60,11 @@ def test_candidates_and_stages_of_a_file(tmp_path: Path) -> None:
     assert not is_curves("absent.yaml")
 
 
+def test_a_recipe_next_to_the_file(tmp_path: Path) -> None:
+    save_recipe(load_recipe("smoke", ["task.training.epochs=7"]), tmp_path / "base.yaml")
+    assert load_curves(written(tmp_path, ("[smoke]", "[base.yaml]"))).recipe.stage("task").training.epochs == 7
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -67,6 +72,17 @@ def test_candidates_and_stages_of_a_file(tmp_path: Path) -> None:
         ("[1, 2]", "[2, 1]", "expected budgets above 0 in ascending order"),
         ("reference: ours", "reference: ours, patients: [1]", "numbers of patients, at least 2"),
         ("reference: ours", "reference: ours, long_budget: 2", "expected a long_budget above the others"),
+        ("[1, 2]", "[0.5, 2]", "expected budgets in whole steps"),
+        ("[1, 2]", "[1000000, 1000001]", "expected budgets that differ in their first six digits"),
+        (
+            "reference: ours",
+            "reference: ours, patients_budget: 0",
+            "patients_budget in .* is 0; input should be greater",
+        ),
+        ("reference: ours", "reference: ours, patients_budget: 1.5", "expected budgets in whole steps"),
+        ("published: {}", "published: {split: {seed: 9}}", "The model nnunet changes split and couldn't be compared"),
+        ("published: {}", "published: {structures: [x]}", "The model nnunet changes structures and couldn't be"),
+        ("[smoke]", "[other.yaml]", "There is no recipe .*other.yaml; "),
         ("{a: {}", "{a/b: {}", "names 'a/b'; expected names of letters"),
         ("baseline: nnunet", "baseline: nnunet, stages: [pretraining]", "has the stage pretraining, which its recipe"),
         ("learning_rate", "learning_speed", "learning_speed in .* is not a setting"),

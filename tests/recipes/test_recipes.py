@@ -121,12 +121,21 @@ def test_aliases_are_looked_for_next_to_the_recipe(tmp_path: Path) -> None:
         ("{name: x, task: {plan: {}, training: {}}}", "task stage needs structures"),
         ("{name: x, structures: [bladder]}", "at least one of the stages"),
         ("{structures: [bladder], task: {plan: {}, training: {}}}", "name is missing"),
-        ("{name: x, structures: [bladder], task: 3}", "task in"),
+        ("{name: x, structures: [bladder], task: 3}", "task in .* is 3; expected a group of settings"),
+        ("{name: x, structures: bladder}", "structures in .* is 'bladder'; expected a list"),
+        ("{name: x, 5: y}", "has the key 5, which is not text"),
+        ("{name: x, off: y}", "has the key False, which is not text"),
     ],
 )
 def test_a_damaged_recipe(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "recipe.yaml").write_text(text)
     with pytest.raises(BadInput, match=words):
+        load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_a_recipe_in_another_encoding(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: x", encoding="utf-16")
+    with pytest.raises(BadInput, match="is not UTF-8 text; save it as UTF-8"):
         load_recipe(tmp_path / "recipe.yaml")
 
 
@@ -167,6 +176,12 @@ def test_a_change_affects_one_stage_even_if_stages_share_settings_by_an_anchor()
         ("structures=[bladder, bladder]", "each structure once"),
         ("prediction={mirrored_axes: [w]}", "mirrored_axes"),
         ("task.training.mirror_axes=[x, x]", "each axis once"),
+        ("task.training.budget=7", "budget in .* is 7; expected a group of settings"),
+        ("task.training.budget={cpu_seconds: 1, steps: 2}", "expected exactly one of cpu_seconds, steps and gpu_seco"),
+        ("task.training.budget.steps=9999999999999999999999", r"expected a whole number below 2\^63"),
+        ("task.training.seed=9999999999999999999999", r"expected a whole number below 2\^63"),
+        ("split.test=-1", "expected a share from 0 to below 1, or a whole number of patients"),
+        ("split.test=1.5", "expected a share from 0 to below 1, or a whole number of patients"),
         ("supervised.plan.patch_size=[16, 32]", r"supervised\.plan\.patch_size.* \(changed by --set\)"),
     ],
 )

@@ -21,6 +21,7 @@ from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.recipes.loading import save_recipe
 from gynbtnet.recipes.recipe import Recipe
+from gynbtnet.recipes.variant import check_comparable
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.progress import console
@@ -83,11 +84,7 @@ def folds_of(folders: Experiment) -> CrossValidation:
 
 def _check_variant(recipe: Recipe, variant: Recipe) -> None:
     """Check a variant before hours are spent on it."""
-    for setting in ("structures", "aliases", "split"):
-        if getattr(variant, setting) != getattr(recipe, setting):
-            raise BadInput(
-                f"The model {variant.name} changes {setting} and couldn't be compared; remove this change from it."
-            )
+    check_comparable(recipe, variant)
     if not (variant.task or variant.nnunet):
         raise BadInput(f"The model {variant.name} has neither task nor nnunet and would predict nothing; add one.")
     for stage in ("pretraining", "supervised"):

@@ -11,8 +11,9 @@ from pydantic import Field
 from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.recipes.loading import (
     RECIPE_FOLDER,
+    check_folder_names,
     read_yaml,
-    recipe_path,
+    recipe_values,
     settings_of,
     shipped_recipes,
     with_aliases,
@@ -114,8 +115,9 @@ def load_comparison(
         )
     phantom_changes = [change for change in changes if change.startswith("phantom")]
     written = settings_of(_Written, read_yaml(path), phantom_changes, path)
+    check_folder_names(written.models, path)
     values = reduce(
-        merge_settings, [_resolved(part, path) if isinstance(part, str) else part for part in written.recipe]
+        merge_settings, [recipe_values(part, path) if isinstance(part, str) else part for part in written.recipe]
     )
     headings = {"name": written.name, "description": written.description}
     recipe = with_changes(values | headings, [change for change in changes if change not in phantom_changes], path)
@@ -131,12 +133,3 @@ def load_comparison(
         patches = [*baseline, written.models[model] or {}]
         variants[model] = apply_patches(recipe, model, patches, model_changes.get(model, ()), path)
     return ComparisonRecipe(recipe, variants, written.phantom)
-
-
-def _resolved(name: str, path: Path) -> dict[str, Any]:
-    """Return the values of a recipe; relative paths in ``path`` and in the recipe start at the file they are in."""
-    recipe = path.parent / recipe_path(name)
-    values = read_yaml(recipe)
-    if values.get("aliases"):
-        values["aliases"] = str((recipe.parent / values["aliases"]).absolute())
-    return values

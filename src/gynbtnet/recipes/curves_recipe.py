@@ -1,6 +1,5 @@
 """Recipes of learning curves: models with candidate settings, budgets, numbers of patients, and the margin."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -10,15 +9,22 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from gynbtnet.phantom.settings import PhantomSettings
-from gynbtnet.recipes.loading import RECIPE_FOLDER, read_yaml, settings_of, with_aliases, with_changes
+from gynbtnet.recipes.loading import (
+    RECIPE_FOLDER,
+    check_folder_names,
+    read_yaml,
+    recipe_values,
+    settings_of,
+    with_aliases,
+    with_changes,
+)
 from gynbtnet.recipes.recipe import Recipe
-from gynbtnet.recipes.variant import apply_patches, merge_settings
+from gynbtnet.recipes.variant import apply_patches, check_comparable, merge_settings
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.budget import Budget
 
 _CURVES_FOLDER = RECIPE_FOLDER / "curves"
-_NAME = re.compile(r"[\w][\w.+-]*")
 EarlierStage = Literal["pretraining", "supervised"]
 
 
@@ -35,7 +41,9 @@ class CurvesDesign(Settings):
     seeds: int = Field(3, ge=1, description="Number of seeds of each point.")
     patients: tuple[int, ...] = Field((), description="Numbers of contoured patients below all, ascending.")
     patients_budget: float | None = Field(
-        None, description="Budget of the runs with fewer patients; null: the largest of budgets."
+        None,
+        gt=0,
+        description="Budget of the runs with fewer patients; null: the largest of budgets.",
     )
     draws: int = Field(
         3, ge=1, description="Draws of these patients, the same for all models; draw i is trained with seed i."
@@ -52,11 +60,26 @@ class CurvesDesign(Settings):
             raise ValueError("expected numbers of patients, at least 2, in ascending order")
         if self.long_budget is not None and self.long_budget <= self.budgets[-1]:
             raise ValueError("expected a long_budget above the others")
+        self._check_amounts()
         return self
+
+    def _check_amounts(self) -> None:
+        """Check that every budget can be one, and that the folders of its runs get another name than those of others."""
+        others = (self.long_budget, self.patients_budget)
+        amounts = {*self.budgets, *(amount for amount in others if amount is not None)}
+        if self.unit == "steps" and any(amount != int(amount) for amount in amounts):
+            raise ValueError("expected budgets in whole steps")
+        if len({budget_name(amount) for amount in amounts}) < len(amounts):
+            raise ValueError("expected budgets that differ in their first six digits, because folders get these")
 
     def budget(self, amount: float) -> Budget:
         """Return an amount as the budget of a training run."""
         return Budget.model_validate({self.unit: int(amount) if self.unit == "steps" else amount})
+
+
+def budget_name(amount: float) -> str:
+    """Return a budget as it is part of the name of a run."""
+    return f"{amount:g}"
 
 
 class CurveModel(Settings):
@@ -144,7 +167,7 @@ def is_curves(name: str | Path) -> bool:
 def load_curves(name: str | Path, changes: Sequence[str] = ()) -> CurvesRecipe:
     """Read a recipe of curves by its shipped name or its path, and resolve its models.
 
-    In the file, ``recipe`` lists shipped recipes and changes, each merged into the previous ones (JSON merge patch,
+    In the file, ``recipe`` lists recipes (by name or path) and changes, each merged into the previous ones (JSON merge patch,
     RFC 7396). ``models`` lists the models by name.
 
     Args:
@@ -159,11 +182,11 @@ def load_curves(name: str | Path, changes: Sequence[str] = ()) -> CurvesRecipe:
         BadInput: If a key is unknown, a value has the wrong type or range, or the YAML is invalid.
     """
     path = _CURVES_FOLDER / f"{name}.yaml" if str(name) in shipped_curves() else Path(name)
-    own = [change for change in changes if change.startswith(("phantom.", "curves.", "phantom="))]
+    own = [change for change in changes if change.startswith(("phantom.", "curves.", "phantom=", "curves="))]
     written = settings_of(_Written, read_yaml(path), own, path)
     values: dict[str, Any] = reduce(
         merge_settings,
-        [read_yaml(RECIPE_FOLDER / f"{part}.yaml") if isinstance(part, str) else part for part in written.recipe],
+        [recipe_values(part, path) if isinstance(part, str) else part for part in written.recipe],
     )
     headings = {"name": written.name, "description": written.description}
     recipe = with_changes(values | headings, [change for change in changes if change not in own], path)
@@ -177,12 +200,7 @@ def load_curves(name: str | Path, changes: Sequence[str] = ()) -> CurvesRecipe:
 
 
 def _resolve(name: str, model: CurveModel, recipe: Recipe, path: Path) -> ResolvedCurveModel:
-    for word in (name, *model.candidates):
-        if not _NAME.fullmatch(word):
-            raise BadInput(
-                f"{path} names {word!r}; expected names of letters, digits, '.', '+', '_' and '-', because folders get "
-                "them."
-            )
+    check_folder_names((name, *model.candidates), path)
     baseline = [read_yaml(RECIPE_FOLDER / "baselines" / f"{model.baseline}.yaml")] if model.baseline else []
     base = apply_patches(recipe, name, [*baseline, model.settings], (), path)
     for stage in model.stages:
@@ -190,5 +208,7 @@ def _resolve(name: str, model: CurveModel, recipe: Recipe, path: Path) -> Resolv
             raise BadInput(f"The model {name} in {path} has the stage {stage}, which its recipe omits.")
     base = base.model_copy(update={stage: None for stage in ("pretraining", "supervised") if stage not in model.stages})
     candidates = {key: apply_patches(base, name, [patch], (), path) for key, patch in model.candidates.items()}
+    for candidate in candidates.values():
+        check_comparable(recipe, candidate)
     stages = tuple(stage for stage in ("pretraining", "supervised") if stage in model.stages)
     return ResolvedCurveModel(name, stages, candidates, model.few_patients, model.long)

@@ -1,6 +1,7 @@
 """Recipes from YAML files, with one clear sentence for every error in them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,8 +18,17 @@ from gynbtnet.training.run_folder import LEGACY_VALUES
 
 T = TypeVar("T", bound=Settings)
 
+_FOLDER_NAME = re.compile(r"[\w][\w.+-]*")
+
 RECIPE_FOLDER = Path(__file__).parent
 """Folder of the shipped recipes."""
+
+_FORMS = {
+    "model_type": "expected a group of settings",
+    "dict_type": "expected a group of settings",
+    "tuple_type": "expected a list",
+}
+"""Expected form of a value by pydantic's type of the error, if its message names a class of Python."""
 
 
 def shipped_recipes() -> list[str]:
@@ -99,6 +109,43 @@ def _from_here(change: str) -> str:
 def recipe_path(name: str | Path) -> Path:
     """Return the file of a shipped recipe, or the given path."""
     return RECIPE_FOLDER / f"{name}.yaml" if str(name) in shipped_recipes() else Path(name)
+
+
+def recipe_values(name: str, path: Path) -> dict[str, Any]:
+    """Return the unchecked settings of a recipe that another file names.
+
+    Relative paths start at the file that they are in.
+
+    Args:
+        name: name of a shipped recipe, or a path.
+        path: file that names it.
+
+    Raises:
+        BadInput: If there is no such recipe.
+    """
+    recipe = path.parent / recipe_path(name)
+    values = read_yaml(recipe)
+    if isinstance(values.get("aliases"), str):
+        values["aliases"] = str((recipe.parent / values["aliases"]).absolute())
+    return values
+
+
+def check_folder_names(names: Iterable[str], path: Path) -> None:
+    """Refuse names of models or candidates that can't be names of their folders.
+
+    Args:
+        names: the names.
+        path: file that they are in.
+
+    Raises:
+        BadInput: If one has other characters than letters, digits, '.', '+', '_' and '-'.
+    """
+    for name in names:
+        if not _FOLDER_NAME.fullmatch(name):
+            raise BadInput(
+                f"{path} names {name!r}; expected names of letters, digits, '.', '+', '_' and '-', because folders get "
+                "them."
+            )
 
 
 def with_aliases(recipe: Recipe, path: Path) -> Recipe:
@@ -203,7 +250,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     except PlainDataError as error:
         raise BadInput(f"The recipe {path} can't be used: {error}; see a shipped recipe for the form.") from error
-    except (UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The recipe {path} can't be used: it is not UTF-8 text; save it as UTF-8.") from error
+    except OSError as error:
         raise BadInput(f"{path} is not a YAML file; see a shipped recipe for the form.") from error
     if not isinstance(values, dict):
         raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")
@@ -258,9 +307,11 @@ def _sentence(problems: ValidationError, path: str, values: dict[str, Any], kind
         if name in known:
             return f"{key} in {path} is now called {name}; rename it."
         return f"{key} in {path} is not a setting; expected one of: {', '.join(known)}."
+    if first["type"] == "invalid_key":
+        return f"{path} has the key {first['input']!r}, which is not text; write it in quotes, or remove it."
     if first["type"] == "missing":
         return f"{key} is missing in {path}; see a shipped recipe for the form."
-    expected = first["msg"].removeprefix("Value error, ")
+    expected = _FORMS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     if not keys:
         return f"The recipe {path} doesn't fit together: {expected}."
     return f"{key} in {path} is {first['input']!r}; {expected[0].lower()}{expected[1:]}."

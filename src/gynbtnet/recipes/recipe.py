@@ -21,6 +21,13 @@ class SplitSettings(Settings):
     fold: int = Field(0, ge=0, description="Fold whose patients validate the task stage.")
     seed: int = Field(0, ge=0, description="Seed of the split.")
 
+    @field_validator("test")
+    @classmethod
+    def _holds_out_a_share_or_a_number(cls, test: float | int) -> float | int:
+        if test < 0 or (isinstance(test, float) and test >= 1):
+            raise ValueError("expected a share from 0 to below 1, or a whole number of patients")
+        return test
+
 
 class PretrainingStage(Settings):
     """Settings of stage 1: masked modelling on unlabelled scans."""

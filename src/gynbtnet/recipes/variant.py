@@ -60,6 +60,23 @@ def apply_patches(
     return with_changes(values | {"name": name}, changes, path)
 
 
+def check_comparable(recipe: Recipe, variant: Recipe) -> None:
+    """Refuse a variant whose scores would be of other structures or of other patients than those of the recipe.
+
+    Args:
+        recipe: recipe with which the variant is compared.
+        variant: the changed recipe.
+
+    Raises:
+        BadInput: If the variant changes the structures, their names or the split.
+    """
+    for setting in ("structures", "aliases", "split"):
+        if getattr(variant, setting) != getattr(recipe, setting):
+            raise BadInput(
+                f"The model {variant.name} changes {setting} and couldn't be compared; remove this change from it."
+            )
+
+
 def load_variants(
     names: Sequence[str], recipe: Recipe, changes: Mapping[str, Sequence[str]] | None = None
 ) -> dict[str, Recipe]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from gynbtnet.recipes.curves_recipe import CurvesDesign, CurvesRecipe, ResolvedCurveModel
+from gynbtnet.recipes.curves_recipe import CurvesDesign, CurvesRecipe, ResolvedCurveModel, budget_name
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class CurveRun:
         if self.kind == "search":
             return f"search/{self.model}/{self.candidate}"
         patients = "all" if self.patients is None else str(self.patients)
-        return f"points/{self.model}/patients-{patients}_budget-{self.budget:g}_seed-{self.seed}"
+        return f"points/{self.model}/patients-{patients}_budget-{budget_name(self.budget)}_seed-{self.seed}"
 
 
 def all_runs(recipe: CurvesRecipe) -> tuple[CurveRun, ...]:
