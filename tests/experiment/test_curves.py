@@ -1,6 +1,7 @@
 """Learning curves without training: runs, patients, choices, comparisons, page."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gynbtnet.datasets import Split
+from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.differences import difference_table
 from gynbtnet.experiment.curves.earlier_stages import earlier_stages
@@ -17,8 +18,11 @@ from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.curves.run_record import write_tables
-from gynbtnet.experiment.curves.setup import CurvesSetup
+from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
 from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patients
+from gynbtnet.experiment.scans import Ingested
+from gynbtnet.imaging import StructureNames
+from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.recipes import CurvesRecipe, load_curves, save_recipe
 from gynbtnet.runtime import BadInput, write_json
 
@@ -269,6 +273,14 @@ def test_runs_that_were_finished_elsewhere_count(
         ("points.csv", ",adamw-1e-3,", ",adamw,", "is not one of this design"),
         ("points.csv", ",240.0,", ",four minutes,", r"points\.csv is damaged: row 0, column budget"),
         ("scores.csv", ",p7,", ",p9,", "has scores of other patients"),
+        ("scores.csv", ",bladder,", ",liver,", "has scores of other structures"),
+        ("scores.csv", ",dsc,", ",dice,", "scores.csv is damaged: it has no column dsc"),
+        ("scores.csv", "run,", "runs,", "scores.csv is damaged: it has no column run"),
+        ("scores.csv", ",5.0,", ",five,", "a score is not a number"),
+        ("scores.csv", ",p7_f1,p7,bladder,", ",p7_f1,p7,rectum,", "it has a structure of a case twice"),
+        ("points.csv", ",240.0,", ",241.0,", "has other values in its row than in its name"),
+        ("points.csv", "search/nnunet-chosen/adamw-3e-3", "search/nnunet-chosen/adamw-1e-3", "it has the run .* twice"),
+        ("points.csv", "seed,draw", "seeds,draw", "points.csv is damaged: row 0, column seed"),
         ("scores.csv", "run,", '"', r"scores\.csv is absent or damaged"),
         ("recipes/nnunet-chosen/adamw-1e-3.yaml", "learning_rate: 0.001", "learning_rate: 0.002", "other settings"),
     ],
@@ -289,6 +301,44 @@ def test_runs_of_other_curves_are_refused(
     with pytest.raises(BadInput, match=words):
         take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), CurvesFolder(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
+
+
+def test_names_that_look_like_numbers_stay_as_they_are(
+    recipe: CurvesRecipe, setup: CurvesSetup, elsewhere: CurvesFolder, tmp_path: Path
+) -> None:
+    path = elsewhere.scores
+    path.write_text(re.sub(r"\bp(\d)", r"00\1", path.read_text()))
+    scored = {run: [f"00{number}" for number in range(8)] for run in setup.runs}
+    here = CurvesFolder(tmp_path / "here")
+    take_finished_runs(elsewhere.folder, recipe, scored, here)
+    write_tables(here, setup.runs)
+    assert set(pd.read_csv(here.scores, dtype=str)["patient"]) == set(scored[setup.runs[0]])
+
+
+def test_candidates_are_written_down_before_the_first_run(recipe: CurvesRecipe, cohort: Cohort, tmp_path: Path) -> None:
+    split = Split(("p4",), (("p0",), ("p1", "p2", "p3")), 0)
+    ingested = Ingested(cohort, split, None, None, None, StructureNames.load(None), Repairs())
+    folder = CurvesFolder(tmp_path)
+    model = recipe.models["nnunet-chosen"]
+    recipe = replace(recipe, models={model.name: model})
+    write_setup(recipe, ingested, folder)
+    write_setup(recipe, ingested, folder)
+    fewer = replace(model, candidates={"adamw-3e-3": model.candidates["adamw-3e-3"]})
+    with pytest.raises(BadInput, match=r"were begun with the candidates .* of nnunet-chosen"):
+        write_setup(replace(recipe, models={model.name: fewer}), ingested, folder)
+
+
+def test_a_single_model_is_compared_with_none(setup: CurvesSetup, tmp_path: Path) -> None:
+    points, scores = tables(setup)
+    points = points[points["model"] == "gynbtnet"]
+    runs = tuple(run for run in setup.runs if run.model == "gynbtnet")
+    write_json(replace(setup, models=("gynbtnet",), runs=runs), CurvesFolder(tmp_path).setup)
+    points.to_csv(tmp_path / "points.csv", index=False)
+    scores[scores["run"].isin(points["run"])].to_csv(tmp_path / "scores.csv", index=False)
+    text = report_curves(tmp_path).read_text()
+    assert "gynbtnet is the only model, so nothing is compared." in text
+    assert "not finished" not in text
+    assert "Holm" not in text
 
 
 def test_a_page_of_the_first_runs(setup: CurvesSetup, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
+from gynbtnet.training.devices import check_budget
 from gynbtnet.training.renamed_settings import with_current_names
 from gynbtnet.training.run_folder import RunFolder, note_environment
 
@@ -128,8 +129,7 @@ def _device(settings: NnUNetSettings) -> torch.device:
         raise BadInput(
             "accelerator is cuda, but PyTorch finds no CUDA device; set it to auto, or install a CUDA build."
         )
-    if settings.budget is not None and settings.budget.gpu_seconds is not None and not cuda:
-        raise BadInput("budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps.")
+    check_budget(settings.budget, settings.accelerator)
     return torch.device("cuda" if cuda else "cpu")
 
 

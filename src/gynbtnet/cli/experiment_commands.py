@@ -1,5 +1,6 @@
 """Commands for whole experiments and their reports."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -171,6 +172,8 @@ def benchmark(
 
     if (unlabelled or supervised or rtstruct or split) and not cohort:
         raise BadInput("--unlabelled, --supervised, --rtstruct and --split need --cohort; add it, or leave them out.")
+    if stop_after is not None and math.isnan(stop_after):
+        raise BadInput("--stop-after nan is no time; expected minutes, such as 36.")
     repairs = Repairs(missing_slices, unequal_spacing, gantry_tilt)
     extra = tuple(unlabelled or ())
     rules = listed(rtstruct, "--rtstruct") or ()

@@ -21,6 +21,7 @@ from gynbtnet.cli.options import (
 )
 from gynbtnet.cli.training_commands import LearnedStage
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.settings import MAX_WHOLE_NUMBER
 
 
 class RecipeAction(StrEnum):
@@ -110,7 +111,7 @@ def tune(
     split: Annotated[
         Path | None, typer.Option(help="Split file. Default: the split that gynbtnet run makes with this recipe.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the candidates.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the candidates.", min=0, max=2**32 - 1)] = 0,
     patient_id_from: PatientIdOption = "dicom",
     set_: Annotated[
         list[str] | None,
@@ -144,7 +145,7 @@ def tune(
     from gynbtnet.recipes.variant import load_variant
     from gynbtnet.training.budget import Budget
 
-    if not budget > 0 or (unit == BudgetUnit.steps and budget != int(budget)):
+    if not 0 < budget <= MAX_WHOLE_NUMBER or (unit == BudgetUnit.steps and budget != int(budget)):
         raise BadInput(f"--budget {budget:g} can't be used; expected a number above 0, and a whole number of steps.")
     changes = list(set_ or ())
     of_search = [change for change in changes if change.startswith("search.")]

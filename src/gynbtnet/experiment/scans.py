@@ -22,6 +22,7 @@ from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
+from gynbtnet.training.devices import check_budget
 from gynbtnet.training.flat_settings import flatten_settings
 
 
@@ -241,6 +242,14 @@ def _check(recipe: Recipe, scans: Scans, experiment: Experiment) -> None:
     _check_stages(recipe, scans)
     if experiment.recipe.is_file():
         _check_same_experiment(recipe, experiment)
+    else:
+        _check_budgets(recipe)
+
+
+def _check_budgets(recipe: Recipe) -> None:
+    stages = [stage for stage in (recipe.pretraining, recipe.supervised, recipe.task) if stage]
+    for stage in stages:
+        check_budget(stage.training.budget, stage.training.accelerator)
 
 
 def _check_folders(scans: Scans, experiment: Experiment) -> None:

@@ -64,7 +64,7 @@ class CurvesDesign(Settings):
         return self
 
     def _check_amounts(self) -> None:
-        """Check that every budget can be one, and that the folders of its runs get another name than those of others."""
+        """Check that every budget can be one, and that no two budgets give a folder the same name."""
         others = (self.long_budget, self.patients_budget)
         amounts = {*self.budgets, *(amount for amount in others if amount is not None)}
         if self.unit == "steps" and any(amount != int(amount) for amount in amounts):
@@ -167,8 +167,8 @@ def is_curves(name: str | Path) -> bool:
 def load_curves(name: str | Path, changes: Sequence[str] = ()) -> CurvesRecipe:
     """Read a recipe of curves by its shipped name or its path, and resolve its models.
 
-    In the file, ``recipe`` lists recipes (by name or path) and changes, each merged into the previous ones (JSON merge patch,
-    RFC 7396). ``models`` lists the models by name.
+    In the file, ``recipe`` lists recipes (by name or path) and changes, each merged into the previous ones (JSON merge
+    patch, RFC 7396). ``models`` lists the models by name.
 
     Args:
         name: name from :func:`shipped_curves`, or a YAML file.

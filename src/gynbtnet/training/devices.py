@@ -15,6 +15,7 @@ from gynbtnet.runtime.cudnn import bfloat16_problem
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
+from gynbtnet.training.budget import Budget
 from gynbtnet.training.settings import TrainingSettings
 
 _TENSOR_CORES = (7, 0)  # from this compute capability on, a GPU multiplies float16 faster than float32
@@ -61,6 +62,21 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     )
     fabric.launch()
     return fabric
+
+
+def check_budget(budget: Budget | None, accelerator: str) -> None:
+    """Refuse a budget in seconds of a GPU if there is none.
+
+    Args:
+        budget: budget of a run; None for none.
+        accelerator: its accelerator, as in :class:`TrainingSettings`.
+
+    Raises:
+        BadInput: If no GPU would be used.
+    """
+    uses_gpu = accelerator != "cpu" and torch.cuda.is_available()
+    if budget is not None and budget.unit == "gpu_seconds" and not uses_gpu:
+        raise BadInput("budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps.")
 
 
 def _processes(devices: int) -> tuple[int, int]:

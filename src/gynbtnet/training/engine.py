@@ -36,6 +36,7 @@ from gynbtnet.training.checkpoint import (
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.cost_meter import CostMeter, UsedTime
 from gynbtnet.training.data.batches import Batch, load_batches, move_batch
+from gynbtnet.training.devices import check_budget
 from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
 from gynbtnet.training.network_form import candidate_forms, choose_form, compiled_only_on_request, in_form
 from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
@@ -101,7 +102,7 @@ def fit(context: TrainingContext) -> None:
     progress = read_progress(context.run.state)
     if progress.ended:
         return
-    _check_budget(context)
+    check_budget(context.settings.budget, context.settings.accelerator)
     if context.is_over(progress):
         raise BadInput(
             f"The checkpoint in {context.run.state} is damaged: epoch {progress.epoch} is the end of the run, but the "
@@ -111,12 +112,6 @@ def fit(context: TrainingContext) -> None:
         progress = replace(progress, used=UsedTime(0.0, 0.0 if context.fabric.device.type == "cuda" else None))
     with explain_out_of_memory(context.global_batch_size, context.batches.augmentation.patch_size):
         _train(context, progress)
-
-
-def _check_budget(context: TrainingContext) -> None:
-    budget = context.settings.budget
-    if budget is not None and budget.unit == "gpu_seconds" and context.fabric.device.type != "cuda":
-        raise BadInput("budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps.")
 
 
 def _train(context: TrainingContext, progress: Progress) -> None:

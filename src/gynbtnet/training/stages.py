@@ -26,7 +26,7 @@ from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.data.mirroring import axes_of_arrays, with_mirroring
 from gynbtnet.training.data.shared_memory import check_shared_memory
-from gynbtnet.training.devices import start_devices
+from gynbtnet.training.devices import check_budget, start_devices
 from gynbtnet.training.engine import fit
 from gynbtnet.training.memory import check_training_memory
 from gynbtnet.training.objectives.masked_modelling_objective import MaskedModellingObjective
@@ -366,6 +366,8 @@ def _open(
         source: digests of further inputs.
         start: run folder or weights of the earlier stage; None: from scratch.
     """
+    if not RunFolder(stage.out).last_weights.is_file():  # before the folder is one of a run with this budget
+        check_budget(stage.settings.budget, stage.settings.accelerator)
     recipe = {"stage": stage.name, "settings": stage.settings.model_dump(mode="json")}
     inputs = {
         "training": _digests(training.cases),

@@ -79,6 +79,11 @@ def test_changes_of_a_space(tmp_path: Path) -> None:
         ("search: {task: {training: {learning_rate: {low: 1}}}}", "expected a list of values, or {low: …, high: …}"),
         ("search: {task: {training: {learning_rate: {low: 2, high: 1}}}}", "0 < low < high"),
         ("search: {task: {training: {learning_rate: {low: true, high: 2}}}}", "0 < low < high"),
+        (
+            "search: {task: {training: {lerning_rate: null}}}",
+            "lerning_rate in .* is null, but the search",
+        ),
+        ("search: {task: null}", "search.task in .* is null, but the search doesn't include it"),
         ("search: 3", "search in .* is 3; expected groups"),
         ("task: {}", "has the keys task; expected the single key search"),
         ("search: {task: {training: {learning_rate: null}, plan: {batch_size: null}}}", "no setting"),

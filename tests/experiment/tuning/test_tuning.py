@@ -200,6 +200,9 @@ def test_another_tuning_in_the_same_folder(
     ("changed", "words"),
     [
         ({"space": {"task.training.epochs": ValueList((1, 2))}}, "epochs can't be searched"),
+        ({"space": {"task.training.budget.steps": ValueList((1, 2))}}, "budget.steps can't be searched"),
+        ({"space": {"task.training.devices": ValueList((1, 2))}, "candidates": 2}, "A tuning trains on one device"),
+        ({"start": Path("absent")}, "There is no absent/weights_last.safetensors; expected --start"),
         ({"space": {"split.seed": ValueList((1, 2))}}, "split.seed can't be searched"),
         ({"space": {"task.training.rate": ValueList((1, 2))}}, "rate in the search space is not a setting"),
         ({"space": {"task.plan.patch_size": ValueList(([16, 32, 32], [20, 20, 20]))}, "candidates": 2}, "multiple"),

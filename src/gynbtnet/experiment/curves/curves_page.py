@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.statistics.permutation import smallest_p
+from gynbtnet.experiment.curves.checked_tables import read_scores
 from gynbtnet.experiment.curves.curve_figures import budget_figure, patients_figure
 from gynbtnet.experiment.curves.differences import (
     ALL_STRUCTURES,
@@ -20,12 +21,16 @@ from gynbtnet.experiment.curves.differences import (
 from gynbtnet.experiment.curves.findings import LIMITS, amount, findings, missing_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
+from gynbtnet.experiment.curves.run_record import points_table, read_records
 from gynbtnet.experiment.curves.setup import CurvesSetup, read_setup
 from gynbtnet.pages.page_frame import RESEARCH_USE, SYNTHETIC
 from gynbtnet.runtime.atomic_files import atomic_write
-from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted, enumeration
 
+_REMEDY = (
+    "No run of the curves has finished yet, or the table was changed; call `gynbtnet benchmark` with the recipe of the "
+    "curves, which writes it again."
+)
 _METRICS = {"dsc": ("DSC", 3), "hd95_mm": ("HD95 (mm)", 1), "asd_mm": ("ASD (mm)", 2)}
 
 
@@ -43,7 +48,8 @@ def report_curves(folder: Path) -> Path:
         BadInput: If the tables are absent or damaged.
     """
     folders = CurvesFolder(Path(folder).absolute())
-    setup, points, scores = read_setup(folders), _read(folders.points), _read(folders.scores)
+    setup = read_setup(folders)
+    points, scores = points_table(read_records(folders.points, _REMEDY)), read_scores(folders.scores, _REMEDY)
     differences = difference_table(points, scores, setup)
     structures = structure_table(points, scores, setup)
     for name, table in (("differences", differences), ("structures", structures)):
@@ -91,16 +97,6 @@ def structure_table(points: pd.DataFrame, scores: pd.DataFrame, setup: CurvesSet
     return pd.DataFrame(rows)
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} is absent or damaged; no run of the curves has finished yet, or the folder is another one. Call "
-            "`gynbtnet benchmark` with the recipe of the curves."
-        ) from error
-
-
 def _save(figure: Figure, path: Path) -> None:
     """Save a figure as PNG and SVG, without the date, so that the same data give the same files."""
     with rc_context({"svg.hashsalt": "gynbtnet"}):
@@ -145,11 +141,12 @@ def _limits(setup: CurvesSetup, points: pd.DataFrame) -> Iterator[str]:
     if setup.synthetic:
         yield "The phantom is simpler than patients: nothing here is an accuracy for patients."
     n_comparisons = len(setup.models) - 1
-    smallest = min(1.0, n_comparisons * smallest_p(setup.held_out))
-    yield (
-        f"{counted(setup.held_out, 'patient')} held out show only large differences. The smallest possible p is "
-        f"{smallest_p(setup.held_out):.2g}, and {smallest:.2g} after Holm's adjustment over {n_comparisons} models."
-    )
+    if n_comparisons:
+        smallest = min(1.0, n_comparisons * smallest_p(setup.held_out))
+        yield (
+            f"{counted(setup.held_out, 'patient')} held out show only large differences. The smallest possible p is "
+            f"{smallest_p(setup.held_out):.2g}, and {smallest:.2g} after Holm's adjustment over {n_comparisons} models."
+        )
     if any("pretraining" in stages for stages in setup.stages.values()):
         yield (
             "Stage 1 also learned from the scans of the patients who choose settings, without their contours. It has "
@@ -164,15 +161,21 @@ def _limits(setup: CurvesSetup, points: pd.DataFrame) -> Iterator[str]:
 
 def _design(setup: CurvesSetup) -> Iterator[str]:
     design = setup.design
+    if len(setup.models) > 1:
+        comparison = (
+            f"The mean DSC of {design.reference} is compared with that of each other model, with a margin of "
+            f"{design.margin:g}. A model is better if the 95 % interval of the difference is above 0, and not worse if "
+            f"it is above −{design.margin:g}. The interval is a bootstrap over patients and runs; p is by swaps of "
+            "patients, adjusted by Holm over the models. "
+        )
+    else:
+        comparison = ""
     budgets = enumeration([amount(budget, setup) for budget in design.budgets])
     yield (
         f"All of this was fixed before the first run. {counted(setup.learning, 'patient')} to learn from, "
         f"{setup.choosing} to choose settings, {setup.held_out} held out ({counted(setup.cases_held_out, 'scan')}). "
-        f"Budgets of {budgets}, {counted(design.seeds, 'seed')}. The mean DSC of {design.reference} is compared with "
-        f"that of each other model, with a margin of {design.margin:g}. A model is better if the 95 % interval of the "
-        f"difference is above 0, and not worse if it is above −{design.margin:g}. The interval is a bootstrap over "
-        "patients and runs; p is by swaps of patients, adjusted by Holm over the models. The mean is over patients, of "
-        "the mean over structures, of the mean over a patient's scans. Every point is a separate training."
+        f"Budgets of {budgets}, {counted(design.seeds, 'seed')}. {comparison}The mean is over patients, of the mean "
+        "over structures, of the mean over a patient's scans. Every point is a separate training."
     )
 
 

@@ -37,6 +37,9 @@ def findings(points: pd.DataFrame, differences: pd.DataFrame, setup: CurvesSetup
         differences: table of the comparisons.
         setup: design of the curves.
     """
+    if len(setup.models) == 1:
+        yield f"{setup.design.reference} is the only model, so nothing is compared.\n"
+        return
     for budget, patients in primary_points(setup):
         everyone = patients is None
         place = f"With {'all ' if everyone else ''}{setup.learning if everyone else patients} contoured patients and "

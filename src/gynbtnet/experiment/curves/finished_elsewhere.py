@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
 
+from gynbtnet.experiment.curves.checked_tables import read_scores
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
-from gynbtnet.experiment.curves.run_record import RunRecord, write_record
+from gynbtnet.experiment.curves.run_record import RunRecord, read_records, write_record
 from gynbtnet.experiment.curves.setup import has_settings
 from gynbtnet.recipes.curves_recipe import CurvesRecipe
 from gynbtnet.runtime.errors import BadInput
+
+_REMEDY = "Expected a table that `gynbtnet benchmark` wrote for learning curves."
 
 
 def take_finished_runs(
@@ -30,8 +32,7 @@ def take_finished_runs(
             other settings, or scores of other patients. Then nothing is recorded.
     """
     source = CurvesFolder(tables)
-    records = _read_records(source.points)
-    scores = _read(source.scores)
+    records, scores = read_records(source.points, _REMEDY), read_scores(source.scores, _REMEDY)
     runs = {run.name: run for run in scored}
     for record in records:
         problem = _problem(record, runs.get(record.run), recipe, scored, scores, source)
@@ -46,27 +47,6 @@ def take_finished_runs(
             write_record(folder, run, record, scores[scores["run"] == record.run].drop(columns="run"))
 
 
-def _read(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype={"version": str})
-    except (OSError, ValueError) as error:
-        raise BadInput(
-            f"{path} is absent or damaged; expected a table that `gynbtnet benchmark` wrote for learning curves."
-        ) from error
-
-
-def _read_records(path: Path) -> tuple[RunRecord, ...]:
-    rows = _read(path).astype(object)
-    try:
-        return TypeAdapter(tuple[RunRecord, ...]).validate_python(rows.where(rows.notna(), None).to_dict("records"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise BadInput(
-            f"{path} is damaged: row {first['loc'][0]}, column {first['loc'][-1]}: {first['msg']}. Expected a table "
-            "that `gynbtnet benchmark` wrote for learning curves."
-        ) from error
-
-
 def _problem(
     record: RunRecord,
     run: CurveRun | None,
@@ -78,10 +58,20 @@ def _problem(
     """Return what doesn't fit; None if the run is one of these curves."""
     if run is None or record.candidate not in recipe.models[run.model].candidates:
         return "is not one of this design"
+    described = (record.kind, record.model, record.budget, record.seed, record.draw, record.all_patients)
+    if described != (run.kind, run.model, run.budget, run.seed, run.draw, run.patients is None):
+        return "has other values in its row than in its name"
+    if run.patients not in (None, record.patients) or run.candidate not in (None, record.candidate):
+        return "has other values in its row than in its name"
     stored = source.recipe(run.model, record.candidate)
     if not has_settings(stored, recipe.models[run.model].candidates[record.candidate]):
         return f"was trained with other settings, which are in {stored}"
-    patients = set(scores.loc[scores["run"] == record.run, "patient"])
-    if patients != set(scored[run]):
+    own = scores[scores["run"] == record.run]
+    if set(own["patient"]) != set(scored[run]):
         return f"has scores of other patients in {source.scores}"
+    structures = set(own["structure"])
+    if not structures <= set(recipe.recipe.structures):
+        return f"has scores of other structures in {source.scores}"
+    if len(own) != own["case"].nunique() * len(structures):
+        return f"lacks a structure of a case in {source.scores}"
     return None

@@ -3,20 +3,25 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import pandas as pd
+from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.evaluation.metrics.score_table import score_table
+from gynbtnet.experiment.curves.checked_tables import read_scores, read_text_table
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.trial import TrialResult
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.system_report import processor
 from gynbtnet.training.run_cost import TrainingCost
 
 _SCORE_COLUMNS = ("case", "patient", "structure", "dsc", "hd95_mm", "asd_mm", "missing_in")
 _REMEDY = "delete the folder of this run and call the same command again"
+_DELETE_RUN = "Delete the folder of this run and call the same command again."
 
 
 @dataclass(frozen=True)
@@ -118,6 +123,41 @@ def read_record(folder: CurvesFolder, run: CurveRun) -> RunRecord | None:
     return read_json(RunRecord, path, _REMEDY) if path.is_file() else None
 
 
+def read_records(path: Path, remedy: str) -> tuple[RunRecord, ...]:
+    """Return the rows of ``points.csv``.
+
+    Args:
+        path: the file.
+        remedy: advice for an absent or damaged file, as a sentence.
+
+    Raises:
+        BadInput: If the file is absent or damaged, or has a run twice.
+    """
+    cells = read_text_table(path, remedy).to_dict("records")
+    rows = [{name: cell or None for name, cell in row.items()} for row in cells]
+    try:
+        records = TypeAdapter(tuple[RunRecord, ...]).validate_python(
+            [{name: cell or None for name, cell in row.items()} for row in rows]
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadInput(
+            f"{path} is damaged: row {first['loc'][0]}, column {first['loc'][-1]}: {first['msg']}. {remedy}"
+        ) from error
+    names = [record.run for record in records]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise BadInput(f"{path} is damaged: it has the run {twice} twice. {remedy}")
+    return records
+
+
+def points_table(records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Return rows of ``points.csv`` as a table."""
+    table = pd.DataFrame([asdict(record) for record in records])
+    numbers = {"mean_dsc": float, "cpu_seconds": float}
+    return table.astype({"draw": "Int64", "parameters": "Int64", **numbers})
+
+
 def write_tables(folder: CurvesFolder, runs: Sequence[CurveRun]) -> None:
     """Write ``points.csv`` and ``scores.csv`` of the runs that have finished.
 
@@ -129,11 +169,10 @@ def write_tables(folder: CurvesFolder, runs: Sequence[CurveRun]) -> None:
     for run in runs:
         record = read_record(folder, run)
         if record is not None:
-            records.append(asdict(record))
-            scores.append(pd.read_csv(folder.run_scores(run)).assign(run=record.run))
+            records.append(record)
+            scores.append(read_scores(folder.run_scores(run), _DELETE_RUN, of_one_run=True).assign(run=record.run))
     if not records:
         return
-    points = pd.DataFrame(records).astype({"draw": "Int64", "parameters": "Int64"})
-    for table, path in ((points, folder.points), (pd.concat(scores), folder.scores)):
+    for table, path in ((points_table(records), folder.points), (pd.concat(scores), folder.scores)):
         with atomic_write(path) as partial:
             table[["run", *(column for column in table.columns if column != "run")]].to_csv(partial, index=False)

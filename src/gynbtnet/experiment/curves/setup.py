@@ -1,6 +1,6 @@
 """Setup of learning curves, written before the first run and needed with the tables to draw the figures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gynbtnet.experiment.curves.folders import CurvesFolder
@@ -33,6 +33,8 @@ class CurvesSetup:
         stages: earlier stages of each model.
         synthetic: whether the scans are of a phantom.
         citations: citations of the data.
+        candidates: names of the settings of each model among which one is chosen; empty in files from before they were
+            recorded.
     """
 
     name: str
@@ -48,6 +50,7 @@ class CurvesSetup:
     stages: dict[str, tuple[str, ...]]
     synthetic: bool
     citations: tuple[str, ...]
+    candidates: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) -> CurvesSetup:
@@ -76,6 +79,7 @@ def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) 
         stages={name: tuple(model.stages) for name, model in recipe.models.items()},
         synthetic=ingested.cohort.synthetic,
         citations=base.citations,
+        candidates={name: tuple(model.candidates) for name, model in recipe.models.items()},
     )
     if folder.setup.is_file():
         _check_same(setup, read_setup(folder), folder)
@@ -109,4 +113,10 @@ def _check_same(setup: CurvesSetup, before: CurvesSetup, folder: CurvesFolder) -
             raise BadInput(
                 f"The curves in {folder.folder} were begun with another {name.replace('_', ' ')}; what is compared is "
                 "written down before the first run. Give another --out, or the settings it was begun with."
+            )
+    for model, candidates in before.candidates.items():
+        if set(setup.candidates.get(model, candidates)) != set(candidates):
+            raise BadInput(
+                f"The curves in {folder.folder} were begun with the candidates {', '.join(candidates)} of {model}; the "
+                "choice among them is written down before the first run. Give another --out, or these candidates."
             )

@@ -1,7 +1,7 @@
 """Learning curves from beginning to end: scans, choice of settings, all runs, tables, figures, page."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import console
+from gynbtnet.training.devices import check_budget
 from gynbtnet.training.run_cost import training_cost
 
 _POLL_SECONDS = 5.0  # interval between two looks at the runs of other processes
@@ -87,6 +88,8 @@ def trace_curves(
     with file_lock(folders.scans_lock):
         ingested = _ingest(recipe, scans, folders, jobs)
         setup = write_setup(recipe, ingested, folders)
+    for run in setup.runs:
+        choose_patients(ingested.split, recipe.recipe.split, run)
     context = _Context(recipe, ingested, folders, deadline, jobs)
     if finished is not None:
         scored = {run: _scored_patients(context, run) for run in setup.runs}
@@ -131,6 +134,7 @@ def _ingest(recipe: CurvesRecipe, scans: Scans | None, folders: CurvesFolder, jo
 
 def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
     remaining = [run for run in runs if not context.folders.record(run).is_file()]
+    _check_budgets(context.recipe, {run.model for run in remaining})
     while remaining:
         finished: list[CurveRun] = []
         for run in remaining:
@@ -144,6 +148,13 @@ def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
         remaining = [run for run in remaining if run not in finished]
         if remaining and not finished:  # other processes have the rest
             time.sleep(_POLL_SECONDS)
+
+
+def _check_budgets(recipe: CurvesRecipe, models: Iterable[str]) -> None:
+    """Refuse a unit that the machine can't measure before anything is prepared."""
+    budget = recipe.design.budget(recipe.design.budgets[0])
+    for variant in (variant for name in models for variant in recipe.models[name].candidates.values()):
+        check_budget(budget, (variant.nnunet or variant.stage("task").training).accelerator)
 
 
 def _paused(n_runs: int) -> Paused:

@@ -67,8 +67,8 @@ def changed_space(space: SearchSpace, file: Path | None, changes: Sequence[str])
         changes: ``"search.key.to.setting=value"``, with the value as YAML.
 
     Raises:
-        BadInput: If the file can't be read, has other keys, or a value is neither list, range nor null. Also if no
-            setting is left.
+        BadInput: If the file can't be read, has other keys, or a value is neither list, range nor null. Also if null is
+            for a setting that isn't searched, or no setting is left.
     """
     source = str(file) if file else "--set"
     values: dict[str, Any] = {"search": {}}
@@ -80,6 +80,11 @@ def changed_space(space: SearchSpace, file: Path | None, changes: Sequence[str])
         values = with_change(values, change)
     changed = dict(space)
     for key, value in _leaves(values["search"], source):
+        if value is None and key not in space:
+            raise BadInput(
+                f"search.{key} in {source} is null, but the search doesn't include it; expected one of "
+                f"{', '.join(space)}, or omit it."
+            )
         if value is None:
             changed.pop(key, None)
         else:

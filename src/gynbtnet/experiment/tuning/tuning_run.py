@@ -22,6 +22,7 @@ from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
 from gynbtnet.training.budget import Budget
+from gynbtnet.training.devices import check_budget
 from gynbtnet.training.flat_settings import flatten_settings
 from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.run_folder import RunFolder
@@ -83,6 +84,8 @@ def tune(tuning: Tuning, patients: TunedPatients, out: Path, *, jobs: int = 1) -
         with_settings(tuning.recipe, with_companions(tuning.recipe, values), "the search space")
         for values in candidates
     ]
+    for recipe in recipes:
+        _check_devices(recipe, tuning.stage)
     _record(tuning, candidates, patients, out)
     trials = _Trials(tuning, candidates, recipes, patients, out, jobs)
     unit, budget = budget_amount(tuning.budget)
@@ -194,11 +197,12 @@ def _check(tuning: Tuning) -> None:
     settings = tuning.recipe.stage(tuning.stage)
     groups = ("nnunet.",) if tuning.stage == "nnunet" else (f"{tuning.stage}.training.", f"{tuning.stage}.plan.")
     for key in tuning.space:
-        if not key.startswith(groups) or key.rpartition(".")[2] in _SET_BY_RUNGS:
+        if not key.startswith(groups) or set(key.split(".")).intersection(_SET_BY_RUNGS):
             raise BadInput(
                 f"search.{key} can't be searched: expected a setting in {' or '.join(groups)}, except for "
                 f"{', '.join(_SET_BY_RUNGS)}, which would change how long a trial trains."
             )
+    check_budget(tuning.budget, (settings if tuning.stage == "nnunet" else settings.training).accelerator)
     unit, amount = budget_amount(tuning.budget)
     first = plan_rungs(tuning.candidates, amount)[0]
     if unit == "steps" and first.budget < 1:
@@ -212,7 +216,17 @@ def _check(tuning: Tuning) -> None:
             raise BadInput("nnU-Net is trained from scratch; omit --start.")
     elif settings.plan.network == "swin_unetr":
         require("baselines", "monai", "einops")
-    if (tuning.stage != "nnunet" and settings.training.devices > 1) or launcher_world_size() not in (None, (1, 1)):
+    _check_devices(tuning.recipe, tuning.stage)
+    if tuning.start and not RunFolder(tuning.start).last_weights.is_file():
+        raise BadInput(
+            f"There is no {RunFolder(tuning.start).last_weights}; expected --start to be the folder of a training run "
+            "that has ended."
+        )
+
+
+def _check_devices(recipe: Recipe, stage: str) -> None:
+    devices = 1 if stage == "nnunet" else recipe.stage(stage).training.devices
+    if devices > 1 or launcher_world_size() not in (None, (1, 1)):
         raise BadInput("A tuning trains on one device; set devices to 1, and start it without torchrun or srun.")
 
 

@@ -1,0 +1,52 @@
+"""Tables of learning curves, checked when they are read."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from gynbtnet.runtime.errors import BadInput
+
+_METRICS = ("dsc", "hd95_mm", "asd_mm")
+
+
+def read_text_table(path: Path, remedy: str) -> pd.DataFrame:
+    """Return a table whose cells are all text, since names may look like numbers or like absent values.
+
+    Args:
+        path: a CSV file.
+        remedy: advice for an absent or damaged file, as a sentence.
+
+    Raises:
+        BadInput: If the file is absent or no table.
+    """
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is absent or damaged. {remedy}") from error
+
+
+def read_scores(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.DataFrame:
+    """Return a table of scores; ids of cases and patients are text, even if they are digits.
+
+    Args:
+        path: ``scores.csv``.
+        remedy: advice for an absent or damaged file, as a sentence.
+        of_one_run: whether it has the scores of a single run, and no column ``run``.
+
+    Raises:
+        BadInput: If the file is absent or damaged, or has the score of a case and structure twice.
+    """
+    table = read_text_table(path, remedy)
+    keys = ["case", "structure"] if of_one_run else ["run", "case", "structure"]
+    absent = [name for name in (*keys, "patient", *_METRICS) if name not in table]
+    if absent:
+        raise BadInput(f"{path} is damaged: it has no column {absent[0]}. {remedy}")
+    try:
+        numbers = {name: table[name].replace("", "nan").astype(float) for name in _METRICS}
+    except ValueError as error:
+        raise BadInput(f"{path} is damaged: a score is not a number. {remedy}") from error
+    if ((numbers["dsc"] < 0) | (numbers["dsc"] > 1)).any():
+        raise BadInput(f"{path} is damaged: a DSC is not between 0 and 1. {remedy}")
+    if table.duplicated(keys).any():
+        raise BadInput(f"{path} is damaged: it has a structure of a case twice. {remedy}")
+    return table.assign(**numbers)
