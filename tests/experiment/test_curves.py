@@ -21,8 +21,7 @@ from gynbtnet.experiment.curves.run_record import write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
 from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patients
 from gynbtnet.experiment.scans import Ingested
-from gynbtnet.imaging import StructureNames
-from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging import Repairs, StructureNames
 from gynbtnet.recipes import CurvesRecipe, load_curves, save_recipe
 from gynbtnet.runtime import BadInput, write_json
 
