@@ -66,8 +66,8 @@ def _is_copy(dose: Dose, other: Dose) -> bool:
     if is_part and (dose.part != other.part or not dose.part):
         if dose.part == other.part and _has_equal_values(dose, other):
             raise BadInput(
-                f"{titles} are equal {dose.summation_type} doses of the same plan and don't state of which part of it; "
-                "expected doses of different parts: remove one if it is a copy, otherwise export the dose of the plan."
+                f"{titles} are equal {dose.summation_type} doses of the same plan and don't state of which part. "
+                "Expected doses of different parts: remove one if it is a copy, or export the dose of the plan."
             )
         return False
     if _has_equal_values(dose, other):

@@ -117,7 +117,7 @@ def read_rtdose(path: Path) -> Dose:
 
 def _part_of_plan(dose: Dataset) -> tuple[str, ...]:
     """Return the parts of a plan that a dose refers to, in words: beams and setups, for FRACTION doses also groups."""
-    parts = set()
+    parts: set[str] = set()
     for plan in dose.get("ReferencedRTPlanSequence") or ():
         for group in plan.get("ReferencedFractionGroupSequence") or ():
             name = f"fraction group {integer_value(group, 'ReferencedFractionGroupNumber') or '?'}"
