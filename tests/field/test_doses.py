@@ -139,6 +139,23 @@ def test_equal_doses_of_two_beams_are_added(tmp_path, plain):
     assert d2cc(tmp_path / "in", tmp_path) == pytest.approx(plain, rel=1e-3, nan_ok=True)
 
 
+def test_a_dose_without_a_frame_of_reference_is_that_of_its_patient(tmp_path):
+    """Without frames of reference only the PatientID states to which scan a dose belongs."""
+
+    def without_frame(dataset: pydicom.Dataset, _slice: int = 0) -> None:
+        dataset.FrameOfReferenceUID = ""
+
+    made, other = _with_organs(tmp_path / "in", change=without_frame), CT(tmp_path / "other", n=2, patient="OTHER")
+    array, origin = _dose(made)
+    rtdose(tmp_path / "doses" / "other.dcm", other, array, origin, change=without_frame)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    with pytest.raises(BadInput, match="no dose of any of 1 case"):
+        find_doses(cohort.cases, tmp_path / "doses")
+    rtdose(tmp_path / "doses" / "own.dcm", made, array, origin, change=without_frame)
+    (found,) = find_doses(cohort.cases, tmp_path / "doses").values()
+    assert found.paths == (tmp_path / "doses" / "own.dcm",)
+
+
 @pytest.mark.parametrize(
     ("summation", "number", "share", "sentence"),
     [
