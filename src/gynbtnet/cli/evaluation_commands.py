@@ -140,7 +140,7 @@ def evaluate(
     if unknown:
         raise BadInput(
             f"{tolerances} names {unknown[0]}, which is neither a structure of the cohort "
-            f"({', '.join(patients.structures)}) nor a known one; correct the name, or add it to the file of --aliases."
+            f"({', '.join(patients.structures)}) nor a known one. Correct the name, or add it to the file of --aliases."
         )
     settings = ScoringSettings(
         missing_structure_policy=missing_structure_policy.value,

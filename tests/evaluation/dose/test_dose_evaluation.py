@@ -146,7 +146,7 @@ def test_former_column_names_are_read(implanted, tmp_path):
 
 @pytest.mark.slow
 def test_two_images_of_one_dose_are_refused(tmp_path):
-    """Which of two plans in two folders was delivered isn't known; other images in the folder don't matter."""
+    """The plan that was delivered isn't known if two folders have a dose; other images in them don't matter."""
     case = SimpleNamespace(id="p1_f1")
     for name in ("first plan/p1_f1.nii.gz", "second plan/p1_f1.nrrd", "scan.nii.gz", "old/scan.nii.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

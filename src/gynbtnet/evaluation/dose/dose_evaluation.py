@@ -209,7 +209,7 @@ def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNa
     if unknown_structures:
         raise BadInput(
             f"The aims {aims.name} name {unknown_structures[0]}, which is neither a structure of the cohort "
-            f"({', '.join(structures)}) nor a known one; correct the name, or add it to the file of --aliases."
+            f"({', '.join(structures)}) nor a known one. Correct the name, or add it to the file of --aliases."
         )
     for structure in structures:
         metrics = dose_metric_names(structure, names)
