@@ -60,6 +60,12 @@ def test_from_a_clinics_export_to_totals(gynbtnet, folder: Path) -> None:
     assert scored.code == 0, scored.err
     assert "surface DSC, 3 mm" in (folder / "evaluation" / "summary.md").read_text(encoding="utf-8")
     assert "look better than the contours are" in scored.out.replace("\n", " ")
+    misspelt = folder / "tolerances.yaml"
+    misspelt.write_text("structures:\n  blader: {tolerance_mm: 1, source: us}\n")
+    refused = gynbtnet(
+        "evaluate", folder / "predictions", folder / "cohort", "--tolerances", misspelt, "--out", folder / "none"
+    )
+    assert (refused.code, "names blader, which is neither a structure of the cohort" in refused.err) == (2, True)
 
 
 def test_a_question_that_cannot_be_answered(gynbtnet, folder: Path) -> None:

@@ -542,6 +542,16 @@ def test_labels_on_another_grid_are_a_mismatch_or_resampled(tmp_path: Path, phan
     assert not labels[0].any()
 
 
+def test_labels_beyond_their_scan_cost_their_case_alone(tmp_path: Path, phantoms: Phantoms) -> None:
+    nnunet(tmp_path / "raw", phantoms)
+    move(tmp_path / "raw" / "labelsTr" / "case_2.nii.gz", 900.0)
+    done = ingest(tmp_path / "raw", tmp_path / "cohort", "nnunet", leave_out_failing=True, resample_labels=True)
+    assert [case.id for case in done.cohort.cases] == ["case_1"]
+    (problem,) = done.report.problems
+    assert problem.kind == "mismatch"
+    assert "case_2.nii.gz has no structure within the scan" in problem.reason
+
+
 def test_a_header_cut_short_is_seen_in_a_dry_run(tmp_path: Path, phantoms: Phantoms) -> None:
     scans(tmp_path / "scans", phantoms)
     (tmp_path / "scans" / "a.nii.gz").write_bytes(b"no image")

@@ -107,6 +107,72 @@ def test_different_doses_of_one_plan_are_refused(tmp_path):
     assert "RD2.dcm are different PLAN doses of the same plan" in sentence
 
 
+def of_part(number: int | None, kind: str = "Beam"):
+    """Return a change of an RTDOSE that makes it refer to a beam or an application setup; None: to no part."""
+
+    def change(dose: pydicom.Dataset) -> None:
+        group, part = pydicom.Dataset(), pydicom.Dataset()
+        setattr(part, f"Referenced{kind}Number", number)
+        group.ReferencedFractionGroupNumber = 1
+        setattr(group, f"Referenced{kind}Sequence", [part])
+        dose.ReferencedRTPlanSequence[0].ReferencedFractionGroupSequence = [group]
+
+    return (lambda dose: None) if number is None else change
+
+
+@pytest.mark.parametrize(("summation", "kind"), [("BEAM", "Beam"), ("BRACHY", "BrachyApplicationSetup")])
+def test_a_dose_of_a_beam_that_was_exported_twice_counts_once(tmp_path, plain, summation, kind):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    for name, number, share in (("1", 1, 0.4), ("1 again", 1, 0.4), ("2", 2, 0.6)):
+        path = tmp_path / "in" / f"RD{name}.dcm"
+        rtdose(path, made, array * share, origin, summation=summation, change=of_part(number, kind))
+    assert d2cc(tmp_path / "in", tmp_path) == pytest.approx(plain, rel=1e-3, nan_ok=True)
+
+
+def test_equal_doses_of_two_beams_are_added(tmp_path, plain):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    for number in (1, 2):
+        path = tmp_path / "in" / f"RD{number}.dcm"
+        rtdose(path, made, array / 2, origin, summation="BEAM", change=of_part(number))
+    assert d2cc(tmp_path / "in", tmp_path) == pytest.approx(plain, rel=1e-3, nan_ok=True)
+
+
+def test_a_dose_without_a_frame_of_reference_is_that_of_its_patient(tmp_path):
+    """Without frames of reference only the PatientID states to which scan a dose belongs."""
+
+    def without_frame(dataset: pydicom.Dataset, _slice: int = 0) -> None:
+        dataset.FrameOfReferenceUID = ""
+
+    made, other = _with_organs(tmp_path / "in", change=without_frame), CT(tmp_path / "other", n=2, patient="OTHER")
+    array, origin = _dose(made)
+    rtdose(tmp_path / "doses" / "other.dcm", other, array, origin, change=without_frame)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    with pytest.raises(BadInput, match="no dose of any of 1 case"):
+        find_doses(cohort.cases, tmp_path / "doses")
+    rtdose(tmp_path / "doses" / "own.dcm", made, array, origin, change=without_frame)
+    (found,) = find_doses(cohort.cases, tmp_path / "doses").values()
+    assert found.paths == (tmp_path / "doses" / "own.dcm",)
+
+
+@pytest.mark.parametrize(
+    ("summation", "number", "share", "sentence"),
+    [
+        ("BEAM", 1, 1.1, "RD2.dcm are different BEAM doses of the same beam 1 of fraction group 1"),
+        ("BEAM", None, 1.0, "RD2.dcm are equal BEAM doses of the same plan and don't state"),
+        ("FRACTION", None, 1.0, "RD2.dcm are equal FRACTION doses of the same plan and don't state"),
+    ],
+)
+def test_doses_of_unclear_parts_are_refused(tmp_path, summation, number, share, sentence):
+    made = _with_organs(tmp_path / "in")
+    array, origin = _dose(made)
+    for name, factor in (("RD1", 1.0), ("RD2", share)):
+        path = tmp_path / "in" / f"{name}.dcm"
+        rtdose(path, made, array * factor, origin, summation=summation, change=of_part(number))
+    assert sentence in refusal(tmp_path / "in", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("first", "fits"),
     [(5, False), (-19, True), (-19.04, True), (19, False), (-18, False), (0, True), (0.0001, True)],

@@ -143,6 +143,63 @@ def test_an_existing_file_is_kept_unless_forced(ct, labels, how, tmp_path):
         convert([ct.files[0].parent], tmp_path / "folder", replace(how, force=True))
 
 
+def test_names_of_other_labels_are_kept_unless_forced(labels, how, tmp_path):
+    (tmp_path / "copy.json").write_text("of another file")
+    convert([labels], tmp_path / "RS.dcm", how)
+    with pytest.raises(BadInput, match=r"copy.json already exists; .* --force"):
+        convert([tmp_path / "RS.dcm"], tmp_path / "copy.nii.gz", how)
+    assert (tmp_path / "copy.json").read_text() == "of another file"
+    assert not (tmp_path / "copy.nii.gz").exists()
+    convert([tmp_path / "RS.dcm"], tmp_path / "copy.nii.gz", replace(how, force=True))
+    assert read_label_names(tmp_path / "copy.nii.gz") == FIVE
+
+
+def test_labels_that_resampling_loses_are_reported(ct, labels, how, tmp_path):
+    """Half of the first structure is moved off the scan; if all of every structure is, it is another scan's."""
+    array = np.zeros(ct.volume.array.shape, np.uint8)
+    array[:, :, 2:4], array[:, :, 6:8] = 1, 2
+    axis = np.asarray(ct.volume.geometry.direction).reshape(3, 3)[:, 0] * ct.volume.geometry.spacing[2]
+    for voxels in (-3, -array.shape[2]):
+        origin = tuple(np.asarray(ct.volume.geometry.origin) + voxels * axis)
+        write_volume(Volume(array, replace(ct.volume.geometry, origin=origin)), tmp_path / "moved.nii.gz")
+        options = replace(how, structures=("bladder", "rectum"), resample_labels=True)
+        if voxels == -3:
+            notes = convert([tmp_path / "moved.nii.gz"], tmp_path / "RS.dcm", options)
+            assert notes[1:] == ("50 % of bladder is outside of the scan and was lost.",)
+            continue
+        with pytest.raises(BadInput, match=r"moved.nii.gz has no structure within the scan"):
+            convert([tmp_path / "moved.nii.gz"], tmp_path / "RS2.dcm", options)
+        assert not (tmp_path / "RS2.dcm").exists()
+
+
+def test_a_dose_that_does_not_cover_the_scan_is_reported(ct, tmp_path):
+    grid = ct.volume.geometry
+    half = Volume(np.full((grid.shape[0], grid.shape[1], grid.shape[2] // 2), 7, np.float32), grid.cropped(
+        (slice(None), slice(None), slice(0, grid.shape[2] // 2))
+    ))  # fmt: skip
+    far = replace(half, geometry=replace(half.geometry, origin=(900.0, 900.0, 900.0)))
+    write_rtdose(half, ct, tmp_path / "half.dcm", description="test")
+    write_rtdose(far, ct, tmp_path / "far.dcm", description="test")
+    with_ct = Conversion(ct=ct.files[0].parent)
+    (note,) = convert([tmp_path / "half.dcm"], tmp_path / "half.nrrd", with_ct)
+    share = 1 - (grid.shape[2] // 2) / grid.shape[2]
+    assert note.startswith(f"Up to {100 * share:.2g} % of the voxels are outside of a dose grid")
+    assert convert([tmp_path / "half.dcm"], tmp_path / "own.nrrd", Conversion()) == ()
+    with pytest.raises(BadInput, match=r"far.dcm has no dose within the grid of the result"):
+        convert([tmp_path / "far.dcm"], tmp_path / "far.nrrd", with_ct)
+    assert not (tmp_path / "far.nrrd").exists()
+
+
+def test_an_image_that_is_no_ct_is_refused_and_nothing_is_written(ct, tmp_path):
+    one = Volume(ct.volume.array[:1], ct.volume.geometry.cropped((slice(0, 1), slice(None), slice(None))))
+    high = replace(ct.volume, array=np.full(ct.volume.array.shape, 40_000, np.int32))
+    for name, image, sentence in (("one", one, "single slice"), ("high", high, "values up to 40000; expected a CT")):
+        write_volume(image, tmp_path / f"{name}.nii.gz")
+        with pytest.raises(BadInput, match=rf"{name}.nii.gz has .*{sentence}"):
+            convert([tmp_path / f"{name}.nii.gz"], tmp_path / name, Conversion())
+        assert not (tmp_path / name).exists()
+
+
 def test_what_cannot_be_converted_is_refused_in_one_sentence(ct, labels, how, tmp_path):
     folder = ct.files[0].parent
     convert([labels], tmp_path / "RS.dcm", how)

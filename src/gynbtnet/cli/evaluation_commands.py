@@ -134,7 +134,14 @@ def evaluate(
 
     patients = Cohort.load(cohort)
     patients = patients.of_patients(Split.load(split).test) if split else patients
+    names = StructureNames.load(aliases)
     by_structure = Tolerances.load(tolerances).tolerances_mm if tolerances else {}
+    unknown = names.unknown_structures(by_structure, patients.structures)
+    if unknown:
+        raise BadInput(
+            f"{tolerances} names {unknown[0]}, which is neither a structure of the cohort "
+            f"({', '.join(patients.structures)}) nor a known one. Correct the name, or add it to the file of --aliases."
+        )
     settings = ScoringSettings(
         missing_structure_policy=missing_structure_policy.value,
         tolerance_mm=tolerance,
@@ -150,7 +157,7 @@ def evaluate(
         readers=parse_readers(reader or ()),
         ratings=ratings,
         doses=doses,
-        names=StructureNames.load(aliases),
+        names=names,
         allow_automatic=allow_automatic,
         review_share=review_share,
         jobs=jobs,

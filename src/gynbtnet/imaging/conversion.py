@@ -12,7 +12,8 @@ import numpy as np
 
 from gynbtnet.imaging.contours.mask_to_contours import ContourStyle, HoleStyle
 from gynbtnet.imaging.dicom.contour_report import ContourReport
-from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
+from gynbtnet.imaging.dicom.ct_series import MAX_BEYOND_RANGE, CTSeries, read_ct_series
+from gynbtnet.imaging.dicom.ct_slice import MAX_HU
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.dicom.objects import check_overwrite, code_value, dicom_errors_as_bad_input, read_object
 from gynbtnet.imaging.dicom.rt.dose_sum import sum_doses
@@ -24,7 +25,12 @@ from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
-from gynbtnet.imaging.files.label_names import read_label_names, read_predicted_names, write_label_names
+from gynbtnet.imaging.files.label_names import (
+    label_names_file,
+    read_label_names,
+    read_predicted_names,
+    write_label_names,
+)
 from gynbtnet.imaging.files.mask_folder import MASK_SUFFIX, read_mask_folder, write_mask_folder
 from gynbtnet.imaging.files.slicer_segmentation import (
     SLICER_SUFFIX,
@@ -33,9 +39,10 @@ from gynbtnet.imaging.files.slicer_segmentation import (
     write_slicer_segmentation,
 )
 from gynbtnet.imaging.files.volume_files import SUFFIXES, is_image_file, read_volume, write_volume
+from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import Overlap, is_label_map, paint_label_map
 from gynbtnet.imaging.overlap_losses import check_losses, measure_overlap_losses
-from gynbtnet.imaging.resample_to_grid import resample_segmentation
+from gynbtnet.imaging.resample_to_grid import outside_notes, resample_segmentation, voxels_outside
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
@@ -161,6 +168,7 @@ def _convert_scan(
         write_volume(scan, _image_file(out))
     elif to == "ct":
         _check_is_folder(out, "a CT series is written to a folder, with one file per slice")
+        _check_is_ct(scan, source)
         digest = hashlib.sha256(scan.array.tobytes() + repr(scan.geometry).encode()).hexdigest()
         write_ct_series(
             scan,
@@ -184,6 +192,8 @@ def _convert_contours(
     referred_uid = read_reference(source).series_uid if source_format == "rtstruct" else None
     ct = _read_ct(options, source, referred_uid) if is_dicom or to in ("rtstruct", "seg") or options.ct else None
     in_label_map = to == "image" and not out.name.endswith(SLICER_SUFFIX)
+    if in_label_map:
+        check_overwrite(label_names_file(out), force=options.force)
     if is_dicom:
         assert ct is not None
         segmentation, report = _read_contours(source, source_format, ct, options)
@@ -241,8 +251,9 @@ def _convert_doses(doses: Sequence[Dose], out: Path, options: Conversion, to: Ou
     ct = _read_ct(options, out) if options.ct or to == "rtdose" else None
     if ct is not None and any(dose.frame_of_reference_uid != ct.frame_of_reference_uid for dose in doses):
         raise BadInput(f"A dose has another frame of reference than the CT in {options.ct}; give the CT of its plan.")
-    total = sum_doses(doses, ct.volume.geometry if ct is not None and to == "image" else doses[0].grid.geometry)
-    notes = ct.notes if ct else ()
+    grid = ct.volume.geometry if ct is not None and to == "image" else doses[0].grid.geometry
+    total = sum_doses(doses, grid)
+    notes = (*(ct.notes if ct else ()), *_outside_doses(doses, grid))
     if to == "image":
         write_volume(total, _image_file(out))
     elif to == "rtdose" and ct is not None:
@@ -250,6 +261,25 @@ def _convert_doses(doses: Sequence[Dose], out: Path, options: Conversion, to: Ou
     else:
         raise _impossible(out, "a dose", to)
     return notes
+
+
+def _outside_doses(doses: Sequence[Dose], grid: Geometry) -> tuple[str, ...]:
+    """Return a note if a part of a grid is outside of a dose.
+
+    Raises:
+        BadInput: If the whole grid is outside of a dose.
+    """
+    shares = [float(voxels_outside(grid, dose.grid.geometry).mean()) for dose in doses]
+    for dose, share in zip(doses, shares, strict=True):
+        if share == 1:
+            raise BadInput(
+                f"{dose.path} has no dose within the grid of the result, which would be 0 everywhere; give the CT of "
+                "its plan with --ct."
+            )
+    if not any(shares):
+        return ()
+    largest = f"Up to {100 * max(shares):.2g} % of the voxels are outside of a dose grid"
+    return (f"{largest}; the dose there is unknown and counts as 0 Gy.",)
 
 
 def _write_dose(dose: Volume, out: Path, ct: CTSeries) -> tuple[str, ...]:
@@ -350,14 +380,26 @@ def _labels_on_ct(
             f"{source} has another grid than the CT, {grid.difference(labels.geometry)}; give the CT on which it was "
             "drawn, or resample it with --resample-labels."
         )
-    note = f"Resampled the labels onto the grid of the CT: {grid.difference(labels.geometry)}."
-    return segmentation.mapped(partial(resample_segmentation, geometry=grid)), (note,)
+    masks = ((name, Volume(segmentation.mask(name), labels.geometry)) for name in segmentation.structures)
+    notes = (
+        f"Resampled the labels onto the grid of the CT: {grid.difference(labels.geometry)}.",
+        *outside_notes(masks, grid, source),
+    )
+    return segmentation.mapped(partial(resample_segmentation, geometry=grid)), notes
 
 
 def _read_ct(options: Conversion, source: Path, referred_uid: str | None = None) -> CTSeries:
     if options.ct is None:
         raise BadInput(f"{source} requires the CT to which it belongs; give its folder with --ct.")
     return read_ct_series(options.ct, options.series_uid, options.repairs, referred_uid=referred_uid)
+
+
+def _check_is_ct(scan: Volume, source: Path) -> None:
+    """Check that a scan can be read again after it is written as a CT series."""
+    if len(scan.array) < 2:
+        raise BadInput(f"{source} has a single slice; expected at least two, as a CT series has.")
+    if np.count_nonzero(scan.array > MAX_HU) > MAX_BEYOND_RANGE * scan.array.size:
+        raise BadInput(f"{source} has values up to {scan.array.max():g}; expected a CT in HU, up to {MAX_HU}.")
 
 
 def _check_is_folder(out: Path, expected: str) -> None:

@@ -2,7 +2,7 @@
 
 import colorsys
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -72,6 +72,20 @@ class StructureNames:
         aliases = {normalise_name(name): structure for name, structure in written.items()}
         cores = {core: structure for name, structure in written.items() if (core := _core(name, structure))}
         return cls(table.entries, {**table.aliases, **aliases}, {**table.cores, **cores}, frozenset(aliases))
+
+    def unknown_structures(self, structures: Iterable[str], further: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the structures that are neither in the table, nor in the alias file, nor among further ones.
+
+        Args:
+            structures: identifiers of structures, such as those of a user's table.
+            further: other identifiers that are known, such as those of a cohort.
+
+        Example:
+            >>> StructureNames.load().unknown_structures(["bladder", "blader"])
+            ('blader',)
+        """
+        known = {*self.entries, *self.aliases.values(), *further}
+        return tuple(name for name in structures if name not in known)
 
     def resolve(self, roi_name: str, structures: Sequence[str] = ()) -> str | None:
         """Return the structure to which a name in a clinic's file belongs; None if there is none.

@@ -21,7 +21,7 @@ from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.significance_marks import significance_mark
-from gynbtnet.imaging import Geometry
+from gynbtnet.imaging import Geometry, Segmentation, Volume, write_volume
 from gynbtnet.runtime import BadInput
 
 GRID = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))
@@ -281,6 +281,10 @@ def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
     refused("different truth", {"nnunet": save(moved, tmp_path / "c")})
     lenient = save(whole, tmp_path / "d", ScoringSettings(missing_structure_policy="drop"))
     refused("scored with the policy worst.*, .* with the policy drop", {"nnunet": lenient})
+    twice = [*whole, whole[0]]
+    refused("has two rows of bladder of p0_f1", {"nnunet": save(twice, tmp_path / "e")})
+    beyond = [replace(whole[0], dsc=1.7), *whole[1:]]
+    refused("has a dsc of 1.7 for bladder of p0_f1; expected 0 to 1", {"nnunet": save(beyond, tmp_path / "f")})
     refused("no model unet among", ours="unet")
     refused("can't be compared with itself", ours="nnunet", from_scratch="nnunet")
     with pytest.raises(BadInput, match="1 model is given"):
@@ -306,6 +310,30 @@ def test_predictions_are_found_next_to_the_scores(run: Callable[..., Comparison]
     assert run().predictions == {"nnunet": tmp_path / "predictions" / "nnunet"}
     given = run(predictions={"gynbtnet": tmp_path / "elsewhere"}).predictions
     assert given["gynbtnet"] == tmp_path / "elsewhere"
+    with pytest.raises(BadInput, match="Predictions are given of nnunett, which is not among the models"):
+        run(predictions={"nnunett": tmp_path / "elsewhere"})
+
+
+def test_only_predictions_that_were_scored_are_shown(tmp_path: Path) -> None:
+    """Two evaluations next to one folder of predictions: it belongs to the first."""
+    array = np.zeros(GRID.shape, np.uint8)
+    array[4:8, 4:8, 4:8], array[4:8, 10:12, 4:8] = 1, 2
+    labels = Volume(array, GRID)
+    write_volume(labels, tmp_path / "predictions" / "p0_f1" / "labels.nii.gz")
+    volumes = Segmentation(labels, ("bladder", "hr_ctv")).volumes_cm3()
+    models = {}
+    for model, change in (("one", 0.0), ("two", 0.5)):
+        scores = [scored("p0_f1", "p0", name, 0.8, prediction_cm3=volume + change) for name, volume in volumes.items()]
+        models[model] = save(scores, tmp_path / model)
+    cohort, folder = cohort_of(scores), tmp_path / "predictions"
+    comparison = compare(cohort, models, tmp_path / "out", settings=QUICK)
+    assert comparison.predictions == {"one": folder}
+    given = {"two": folder}
+    with pytest.raises(BadInput, match=r"p0_f1 is not the prediction that was scored: its bladder has 2.30 cm³"):
+        compare(cohort, models, tmp_path / "other", predictions=given, settings=QUICK)
+    with pytest.raises(BadInput, match="There is no prediction"):
+        compare(cohort, models, tmp_path / "other", predictions={"one": tmp_path / "none"}, settings=QUICK)
+    assert not (tmp_path / "other").exists()
 
 
 def test_no_comparison_with_a_model_that_may_not_be_marked_is_marked(run: Callable[..., Comparison]) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gynbtnet.evaluation.dose.course import course_doses
+from gynbtnet.evaluation.dose.dose_evaluation import check_aims
 from gynbtnet.evaluation.dose.eqd2 import to_eqd2, total_eqd2
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam, parse_external_beam
 from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
@@ -133,12 +134,23 @@ def test_another_table_of_aims(tmp_path):
     refused({"structures": {"bladder": {"V100": {"limit": {"below": 50}}}}}, "V100.*not a dose-volume metric")
     refused({"structures": {"bladder": {"D2cc": {"limit": {}}}}}, "neither above nor below")
     refused({"structures": {"bladder": {"D2cc": {"limit": {"under": 50}}}}}, "under")
+    refused(
+        {"structures": {"hr_ctv": {"D90": {"aim": {"above": 95, "below": 90}}}}}, "no dose is above 95 and below 90"
+    )
     refused({"alpha_beta_gy": {"target": 10}}, "organ")
     path.write_text("a: [")
     with pytest.raises(BadInput, match="cannot be read as YAML"):
         PlanningAims.load(path)
     with pytest.raises(BadInput, match="There is no file"):
         PlanningAims.load(tmp_path / "none.yaml")
+
+
+def test_a_misspelt_structure_in_the_aims_is_refused():
+    misspelt = AIMS.model_copy(update={"structures": {"blader": AIMS.structures["bladder"]}})
+    with pytest.raises(BadInput, match=r"name blader, which is neither a structure of the cohort \(bladder\) nor"):
+        check_aims(misspelt, ["bladder"], NAMES)
+    check_aims(AIMS, ["bladder"], NAMES)
+    check_aims(misspelt, ["blader"], NAMES)
 
 
 def test_external_beam_for_all_or_by_patient(tmp_path):
@@ -153,6 +165,10 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     for text, words in (
         ("patient,dose_gy,fractions\np1,45,25\np1,45,25\n", "two rows"),
         ("patient,dose,fractions\np1,45,25\n", "columns"),
+        ("p1,45,25\n", "with the columns patient, dose_gy, fractions"),
+        ("patient;dose_gy;fractions\n", "with the columns patient, dose_gy, fractions"),
+        ("", "with the columns patient, dose_gy, fractions"),
+        ("patient,dose_gy,fractions\n", "lists no patient"),
         ("patient,dose_gy,fractions\np1,45\n", "Expected: 0 to 200 Gy"),
         ("patient,dose_gy,fractions\np1,nan,25\n", "Expected: 0 to 200 Gy"),
         ("patient,dose_gy,fractions\np1,45,0\n", "Expected: 0 to 200 Gy"),

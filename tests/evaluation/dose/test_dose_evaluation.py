@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -144,6 +145,18 @@ def test_former_column_names_are_read(implanted, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_images_of_one_dose_are_refused(tmp_path):
+    """The plan that was delivered isn't known if two folders have a dose; other images in them don't matter."""
+    case = SimpleNamespace(id="p1_f1")
+    for name in ("first plan/p1_f1.nii.gz", "second plan/p1_f1.nrrd", "scan.nii.gz", "old/scan.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(BadInput, match=r"first plan.p1_f1.nii.gz and .*p1_f1.nrrd are both doses of p1_f1"):
+        find_doses([case], tmp_path)
+    (tmp_path / "second plan" / "p1_f1.nrrd").unlink()
+    assert find_doses([case], tmp_path)["p1_f1"].paths == (tmp_path / "first plan" / "p1_f1.nii.gz",)
+
+
 def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, tmp_path):
     first, second = implanted.cases
     folder = tmp_path / "images"

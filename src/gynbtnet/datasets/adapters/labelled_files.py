@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, ScanContents, natural_order
-from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
+from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem, lost_by_resampling
 from gynbtnet.datasets.ingestion.synthetic_flag import image_is_synthetic
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import paint_label_map
@@ -115,8 +116,15 @@ def read_labelled(
                 f"{path} is on another grid than its scan, {image.geometry.difference(label_image.geometry)}; export "
                 "it again, or resample it with --resample-labels."
             )
+        original = label_image
+        drawn = (
+            (name, replace(original, array=np.isin(original.array, _numbers(labels[name])))) for name in structures
+        )
+        notes = (
+            "Resampled its label map onto the grid of the scan.",
+            *lost_by_resampling(drawn, image.geometry, path),
+        )
         label_image = resample_segmentation(label_image, image.geometry)
-        notes = ("Resampled its label map onto the grid of the scan.",)
     present = np.unique(label_image.array)
     named = {number for label in labels.values() for number in _numbers(label)}
     nameless = sorted(set(present.tolist()).difference(named, [0]))

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from gynbtnet.datasets.ingestion.integrity import LabelMismatch
+from gynbtnet.datasets.ingestion.integrity import LabelMismatch, lost_by_resampling
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import Overlap, paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.imaging.whole_labels import as_whole_labels
+from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.phrases import counted
 
 
@@ -45,26 +44,37 @@ def read_mask_files(
         LabelMismatch: If a mask is on another grid and is not to be resampled.
         BadInput: If a mask can't be read.
     """
-    volumes = {structure: [_read(path, image, resample_labels) for path in paths] for structure, paths in masks.items()}
-    resampled = sum(was_resampled for parts in volumes.values() for _, was_resampled in parts)
-    painted = {
-        structure: np.logical_or.reduce([volume.array > 0 for volume, _ in parts])
-        for structure, parts in volumes.items()
-        if parts
-    }
+    painted: dict[str, Mask] = {}
+    resampled: dict[str, Volume] = {}
+    for structure, paths in masks.items():
+        for path in paths:
+            mask = _read(path, image, resample_labels)
+            if not image.geometry.is_same(mask.geometry):
+                resampled[path.name] = mask
+                mask = resample_segmentation(mask, image.geometry)
+            inside = mask.array > 0
+            painted[structure] = painted[structure] | inside if structure in painted else inside
     segmentation, overlaps = paint_label_map(painted, structures, image.geometry)
-    notes = (f"Resampled {counted(resampled, 'mask')} onto the grid of the scan.",) if resampled else ()
+    notes: tuple[str, ...] = ()
+    if resampled:
+        folder = next(paths[0].parent for paths in masks.values() if paths)
+        notes = (
+            f"Resampled {counted(len(resampled), 'mask')} onto the grid of the scan.",
+            *lost_by_resampling(resampled.items(), image.geometry, folder),
+        )
     return MaskContents(segmentation, overlaps, notes)
 
 
-def _read(path: Path, image: Volume, resample_labels: bool) -> tuple[Volume, bool]:
-    """Return a mask on the grid of the scan, and whether it was resampled."""
+def _read(path: Path, image: Volume, resample_labels: bool) -> Volume:
+    """Return a mask.
+
+    Raises:
+        LabelMismatch: If it is on another grid than the scan and is not to be resampled.
+    """
     mask = as_whole_labels(read_volume(path), path)
-    if image.geometry.is_same(mask.geometry):
-        return mask, False
-    if not resample_labels:
+    if not (resample_labels or image.geometry.is_same(mask.geometry)):
         raise LabelMismatch(
             f"{path} is on another grid than its scan, {image.geometry.difference(mask.geometry)}; export it "
             "again, or resample it with --resample-labels."
         )
-    return resample_segmentation(mask, image.geometry), True
+    return mask

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.overlap_losses import OverlapTooLarge
+from gynbtnet.imaging.resample_to_grid import outside_notes
+from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 from gynbtnet.runtime.phrases import counted
@@ -19,6 +22,18 @@ _MAX_LISTED_PATHS = 10
 
 class LabelMismatch(BadInput):
     """Contours that don't fit their scan: they are on another grid, or have a label without a name."""
+
+
+def lost_by_resampling(masks: Iterable[tuple[str, Volume]], scan: Geometry, path: Path) -> tuple[str, ...]:
+    """Return the notes of :func:`gynbtnet.imaging.resample_to_grid.outside_notes`.
+
+    Raises:
+        LabelMismatch: If all structures are outside of the scan.
+    """
+    try:
+        return outside_notes(masks, scan, path)
+    except BadInput as error:
+        raise LabelMismatch(str(error)) from error
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import check_comparison_folder, write_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
+from gynbtnet.evaluation.comparison.shown_predictions import select_shown_predictions
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
@@ -48,7 +49,8 @@ def compare(
         The comparison that was written.
 
     Raises:
-        BadInput: If :func:`make_comparison` raises it, or ``out`` contains anything but an earlier comparison.
+        BadInput: If :func:`make_comparison` raises it, or ``out`` contains anything but an earlier comparison. Also if
+            the given predictions of a model are not the scored ones.
     """
     check_comparison_folder(out)
     comparison = make_comparison(
@@ -60,6 +62,8 @@ def compare(
         settings=settings,
         unmarked=unmarked,
     )
+    shown = select_shown_predictions(comparison, predictions or {})
+    comparison = replace(comparison, predictions=shown)
     write_comparison(comparison, out)
     return comparison
 
@@ -89,11 +93,18 @@ def make_comparison(
             name, and no comparison with this model is marked.
 
     Raises:
-        BadInput: If there are fewer than two models, or an evaluation is absent or damaged. Also if the evaluations
+        BadInput: If there are fewer than two models, an evaluation is absent or damaged, or there are predictions of
+            another model. Also if the evaluations
             differ in cases, structures, truth or scoring settings, or an evaluated case is not in the cohort.
     """
     settings = settings or ComparisonSettings()
     ours, from_scratch = _roles(models, ours, from_scratch)
+    unknown = sorted(set(predictions or {}).difference(models))
+    if unknown:
+        raise BadInput(
+            f"Predictions are given of {unknown[0]}, which is not among the models {', '.join(models)}; name one of "
+            "them."
+        )
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check_comparable(evaluations, models)
     scored = _scored_cases(cohort, evaluations[ours])

@@ -200,11 +200,17 @@ def evaluate_dose(
 
 
 def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNames) -> None:
-    """Check that every structure has the metrics for which a table has aims.
+    """Check that a table names structures that exist, and that they have the metrics for which it has aims.
 
     Raises:
-        BadInput: If it doesn't; its aim would never be judged.
+        BadInput: If it doesn't; such an aim would never be judged.
     """
+    unknown_structures = names.unknown_structures(aims.structures, structures)
+    if unknown_structures:
+        raise BadInput(
+            f"The aims {aims.name} name {unknown_structures[0]}, which is neither a structure of the cohort "
+            f"({', '.join(structures)}) nor a known one. Correct the name, or add it to the file of --aliases."
+        )
     for structure in structures:
         metrics = dose_metric_names(structure, names)
         unknown = [metric for metric in aims.structures.get(structure, {}) if metric not in metrics]

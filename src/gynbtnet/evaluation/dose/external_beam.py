@@ -49,7 +49,7 @@ def parse_external_beam(
         External beam by patient, without patients that the file does not list.
 
     Raises:
-        BadInput: If ``text`` is neither, or the file lists a patient twice or an unknown one.
+        BadInput: If ``text`` is neither, or the file lists no patient, a patient twice or an unknown one.
     """
     same_for_all = _COURSE.fullmatch(text)
     if same_for_all:
@@ -65,7 +65,10 @@ def parse_external_beam(
     beams: dict[str, ExternalBeam] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.DictReader(file), start=2):
+            reader = csv.DictReader(file)
+            if not set(_COLUMNS).issubset(reader.fieldnames or ()):
+                raise KeyError("columns")
+            for number, row in enumerate(reader, start=2):
                 written = row["patient"].strip()
                 patient = (study_ids or {}).get(written, written)
                 if patient not in allowed:
@@ -78,6 +81,8 @@ def parse_external_beam(
                 beams[patient] = _external_beam(row["dose_gy"], row["fractions"], str(path))
     except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path} cannot be read; expected a CSV file with the columns {', '.join(_COLUMNS)}.") from error
+    if not beams:
+        raise BadInput(f"{path} lists no patient; expected one row per patient below {','.join(_COLUMNS)}.")
     return {patient: beams[patient] for patient in patients if patient in beams}
 
 

@@ -77,14 +77,23 @@ def search_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[s
         Files by case id, for every case.
 
     Raises:
-        BadInput: If the folder does not exist, a dose is damaged, or a plan is of pulsed or low dose rate.
+        BadInput: If the folder does not exist, a case has two images, a dose is damaged, or a plan is of pulsed or low
+            dose rate.
     """
     if folder is not None and not Path(folder).is_dir():
         raise BadInput(
             f"There is no folder {folder}; expected a folder with RTDOSEs, or with one dose CASE.nii.gz in Gy per case."
         )
-    images = {without_suffix(path.name): path for path in files_below(folder) if is_image_file(path)} if folder else {}
-    files = {case.id: DoseFiles((images[case.id],)) for case in cases if case.id in images}
+    images: dict[str, Path] = {}
+    ids = {case.id for case in cases}
+    for path in filter(is_image_file, files_below(folder) if folder else ()):
+        case_id = without_suffix(path.name)
+        if case_id in ids and images.setdefault(case_id, path) != path:
+            raise BadInput(
+                f"{images[case_id]} and {path} are both doses of {case_id}; expected one: remove the other one, or "
+                "give a folder without it."
+            )
+    files = {case_id: DoseFiles((path,)) for case_id, path in images.items()}
     rest = [case for case in cases if case.id not in files and case.source.ct_folder and case.source.series_uid]
     files |= _find_rtdoses(rest, folder)
     return {case.id: files.get(case.id, DoseFiles()) for case in cases}
@@ -190,6 +199,8 @@ def _doses_of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Seque
     own = [dose for dose in doses if dose.frame_of_reference_uid == scan.frame_of_reference_uid]
     if sum(other.frame_of_reference_uid == scan.frame_of_reference_uid for other in scans) > 1:
         own = [dose for dose in own if dose.study_uid == scan.study_uid]
+    elif not scan.frame_of_reference_uid:  # anonymisers remove it, from the files of other patients too
+        own = [dose for dose in own if dose.patient_id == scan.patient_id]
     return tuple(sorted(path for dose in own for path in dose.files))
 
 

@@ -28,6 +28,8 @@ class Bounds(Settings):
     def _has_bound(self) -> "Bounds":
         if self.above is None and self.below is None:
             raise ValueError("neither above nor below")
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError(f"no dose is above {self.above:g} and below {self.below:g}")
         return self
 
     def contains(self, dose_gy: float) -> bool:

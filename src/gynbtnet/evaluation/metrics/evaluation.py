@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -72,7 +73,8 @@ class Evaluation:
             folder: folder with ``scores.csv``; files with former column names are read too.
 
         Raises:
-            BadInput: If ``scores.csv`` is missing or damaged, or lacks a metric of a structure that is scored.
+            BadInput: If ``scores.csv`` is missing or damaged, has a structure of a case twice, or lacks a metric of a
+            structure that is scored.
         """
         path = Path(folder) / "scores.csv"
         if not path.is_file():
@@ -307,7 +309,12 @@ def _with_nan(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_complete(scores: Sequence[Score], settings: ScoringSettings, path: Path) -> None:
-    """Check that every metric of every scored structure is a number; a gap would silently change means and tests."""
+    """Check that each structure is scored once, by numbers that are possible; others would silently change means."""
+    rows = Counter((score.case, score.structure) for score in scores)
+    twice = [key for key, count in rows.items() if count > 1]
+    if twice:
+        case, structure = twice[0]
+        raise BadInput(f"{path} has two rows of {structure} of {case}; run `gynbtnet evaluate` again.")
     scored = {"none"} if settings.missing_structure_policy == "drop" else {"none", "prediction", "truth"}
     for score in scores:
         gaps = [name for name in METRICS if not math.isfinite(getattr(score, name))]
@@ -315,6 +322,12 @@ def _check_complete(scores: Sequence[Score], settings: ScoringSettings, path: Pa
             raise BadInput(
                 f"{path} has no {gaps[0]} for {score.structure} of {score.case}, although the structure is scored; run "
                 "`gynbtnet evaluate` again."
+            )
+        wrong = [name for name in ("dsc", "surface_dsc") if not 0 <= round(getattr(score, name), 6) <= 1]
+        if score.missing_in in scored and wrong:
+            raise BadInput(
+                f"{path} has a {wrong[0]} of {getattr(score, wrong[0]):g} for {score.structure} of {score.case}; "
+                "expected 0 to 1: run `gynbtnet evaluate` again."
             )
 
 

@@ -4,7 +4,8 @@ The dose of a plan is its PLAN dose. If none was exported, it is the sum of its 
 contain their beams. Without these it is the sum of its beams and brachytherapy setups (BEAM and BRACHY doses, PS3.3
 C.8.8.3). A MULTI_PLAN dose counts only if none of its plans has its own dose, so that nothing counts twice. Two equal
 PLAN doses of one plan are one dose that was exported twice. If they differ, such as doses of two algorithms, that is an
-error.
+error. The same holds for two doses of one beam, setup or fraction group. Two equal doses of a plan that don't state
+their beam are an error, since they may be copies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,8 @@ def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple
 
     Raises:
         BadInput: If a dose has an unknown DoseSummationType, or physical and effective doses are mixed. Also if two
-            PLAN doses of a plan, or two MULTI_PLAN doses of a set of plans, differ.
+            PLAN doses of a plan, two MULTI_PLAN doses of a set of plans, or two doses of one beam differ. Also if two
+            doses are equal and don't state their beam.
     """
     distinct = list({dose.uid or str(id(dose)): dose for dose in doses}.values())
     types = sorted({dose.dose_type for dose in distinct})
@@ -48,21 +50,38 @@ def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple
         for dose in distinct:
             if dose.summation_type in accepted and not covered.intersection(dose.plan_uids):
                 before = groups.get(dose.plan_uids, ())
-                if before and accepted not in _SUMMED:
-                    _check_copy(before[0], dose)
-                else:
+                if not any(_is_copy(dose, other) for other in before):
                     groups[dose.plan_uids] = (*before, dose)
     return groups
 
 
-def _check_copy(first: Dose, second: Dose) -> None:
-    """Raise BadInput if two complete doses of one plan differ."""
-    grid, other = first.grid, second.grid
-    if grid.geometry.is_same(other.geometry) and np.allclose(grid.array, other.array, rtol=1e-4, atol=1e-4):
-        return
+def _is_copy(dose: Dose, other: Dose) -> bool:
+    """Return whether two doses of one plan and one kind are the same dose; False if they are doses of two parts.
+
+    Raises:
+        BadInput: If they should be the same and differ, or if it is unknown which parts they are doses of.
+    """
+    is_part = any(dose.summation_type in kinds for kinds in _SUMMED)
+    titles = f"{_title(other)} and {_title(dose)}"
+    if is_part and (dose.part != other.part or not dose.part):
+        if dose.part == other.part and _has_equal_values(dose, other):
+            raise BadInput(
+                f"{titles} are equal {dose.summation_type} doses of the same plan and don't state of which part. "
+                "Expected doses of different parts: remove one if it is a copy, or export the dose of the plan."
+            )
+        return False
+    if _has_equal_values(dose, other):
+        return True
+    whole = f"the same {' and '.join(dose.part)}" if is_part else "the same plan"
     raise BadInput(
-        f"{_title(first)} and {_title(second)} are different {first.summation_type} doses of the same plan; expected "
-        "one: remove the other one."
+        f"{titles} are different {dose.summation_type} doses of {whole}; expected one: remove the other one."
+    )
+
+
+def _has_equal_values(dose: Dose, other: Dose) -> bool:
+    grid, other_grid = dose.grid, other.grid
+    return grid.geometry.is_same(other_grid.geometry) and np.allclose(
+        grid.array, other_grid.array, rtol=1e-4, atol=1e-4
     )
 
 

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, uid_value
+from gynbtnet.imaging.dicom.objects import (
+    code_value,
+    dicom_errors_as_bad_input,
+    integer_value,
+    read_object,
+    uid_value,
+)
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.plausible_grid import check_grid
 from gynbtnet.imaging.volume import Volume
@@ -32,6 +38,13 @@ _AXIAL_TOLERANCE = 1e-4
 """Maximum difference of the normal's z from 1 in axial frames; this is the cosine of 0.8 degrees."""
 
 
+_PARTS_OF_GROUP = (
+    ("ReferencedBeamSequence", "beam", "ReferencedBeamNumber"),
+    ("ReferencedBrachyApplicationSetupSequence", "application setup", "ReferencedBrachyApplicationSetupNumber"),
+)
+"""Sequences of the parts of a fraction group, their kind in words, and the keyword of their number."""
+
+
 @dataclass(frozen=True)
 class Dose:
     """A dose grid with its type and its plans.
@@ -44,6 +57,8 @@ class Dose:
         uid: its SOPInstanceUID.
         frame_of_reference_uid: frame of reference of its coordinates.
         path: its file; None if it was not read from a file.
+        part: numbers of the fraction groups, beams and application setups of its plan to which it belongs, in words
+            and sorted; empty if unknown.
     """
 
     grid: Volume
@@ -53,6 +68,7 @@ class Dose:
     uid: str
     frame_of_reference_uid: str
     path: Path | None = None
+    part: tuple[str, ...] = ()
 
 
 def read_rtdose(path: Path) -> Dose:
@@ -95,7 +111,25 @@ def read_rtdose(path: Path) -> Dose:
             uid=uid_value(dose, "SOPInstanceUID"),
             frame_of_reference_uid=uid_value(dose, "FrameOfReferenceUID"),
             path=path,
+            part=_part_of_plan(dose),
         )
+
+
+def _part_of_plan(dose: Dataset) -> tuple[str, ...]:
+    """Return the parts of a plan that a dose refers to, in words: beams and setups, for FRACTION doses also groups."""
+    parts: set[str] = set()
+    for plan in dose.get("ReferencedRTPlanSequence") or ():
+        for group in plan.get("ReferencedFractionGroupSequence") or ():
+            name = f"fraction group {integer_value(group, 'ReferencedFractionGroupNumber') or '?'}"
+            parts.update(
+                f"{kind} {integer_value(item, number)} of {name}"
+                for sequence, kind, number in _PARTS_OF_GROUP
+                for item in group.get(sequence) or ()
+                if integer_value(item, number)
+            )
+            if code_value(dose, "DoseSummationType").upper() == "FRACTION":
+                parts.add(name)
+    return tuple(sorted(parts))
 
 
 def _read_grid(dose: Dataset, path: Path) -> Volume:
