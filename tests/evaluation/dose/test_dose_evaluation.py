@@ -8,6 +8,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,10 +145,9 @@ def test_former_column_names_are_read(implanted, tmp_path):
     assert repr(DoseEvaluation.load(out)) == repr(evaluation)  # NaN does not equal itself
 
 
-@pytest.mark.slow
 def test_two_images_of_one_dose_are_refused(tmp_path):
     """The plan that was delivered isn't known if two folders have a dose; other images in them don't matter."""
-    case = SimpleNamespace(id="p1_f1")
+    case: Any = SimpleNamespace(id="p1_f1")
     for name in ("first plan/p1_f1.nii.gz", "second plan/p1_f1.nrrd", "scan.nii.gz", "old/scan.nii.gz"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -157,6 +157,7 @@ def test_two_images_of_one_dose_are_refused(tmp_path):
     assert find_doses([case], tmp_path)["p1_f1"].paths == (tmp_path / "first plan" / "p1_f1.nii.gz",)
 
 
+@pytest.mark.slow
 def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, tmp_path):
     first, second = implanted.cases
     folder = tmp_path / "images"
