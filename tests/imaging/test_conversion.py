@@ -154,6 +154,22 @@ def test_names_of_other_labels_are_kept_unless_forced(labels, how, tmp_path):
     assert read_label_names(tmp_path / "copy.nii.gz") == FIVE
 
 
+def test_names_of_a_lost_or_equal_label_map_are_written_again(labels, how, tmp_path):
+    """Only a label map that is still there, with other names, would lose its meaning."""
+    convert([labels], tmp_path / "RS.dcm", how)
+    again = tmp_path / "again.nii.gz"
+    convert([tmp_path / "RS.dcm"], again, how)
+    again.unlink()
+    write_label_names(again, ("another",))
+    convert([tmp_path / "RS.dcm"], again, how)
+    assert read_label_names(again) == FIVE
+    convert([tmp_path / "RS.dcm"], tmp_path / "again.nrrd", how)
+    write_label_names(again, ("another",))
+    with pytest.raises(BadInput, match=r"again.json already exists; .* --force"):
+        convert([tmp_path / "RS.dcm"], tmp_path / "again.mha", how)
+    assert not (tmp_path / "again.mha").exists()
+
+
 def test_labels_that_resampling_loses_are_reported(ct, labels, how, tmp_path):
     """Half of the first structure is moved off the scan; if all of every structure is, it is another scan's."""
     array = np.zeros(ct.volume.array.shape, np.uint8)

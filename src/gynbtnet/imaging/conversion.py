@@ -26,6 +26,7 @@ from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.label_names import (
+    is_in_use,
     label_names_file,
     read_label_names,
     read_predicted_names,
@@ -192,8 +193,6 @@ def _convert_contours(
     referred_uid = read_reference(source).series_uid if source_format == "rtstruct" else None
     ct = _read_ct(options, source, referred_uid) if is_dicom or to in ("rtstruct", "seg") or options.ct else None
     in_label_map = to == "image" and not out.name.endswith(SLICER_SUFFIX)
-    if in_label_map:
-        check_overwrite(label_names_file(out), force=options.force)
     if is_dicom:
         assert ct is not None
         segmentation, report = _read_contours(source, source_format, ct, options)
@@ -208,6 +207,8 @@ def _convert_contours(
             notes = (*notes, *_losses_in_label_map(segmentation, overlaps, options))
     notes = (*(ct.notes if ct else ()), *notes)
     if to == "image" and in_label_map:
+        if is_in_use(out, segmentation.structures):
+            check_overwrite(label_names_file(out), force=options.force)
         write_volume(segmentation.labels, _image_file(out))
         write_label_names(out, segmentation.structures)
     elif to == "image":

@@ -32,6 +32,26 @@ def write_label_names(labels: Path, structures: tuple[str, ...]) -> None:
         partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
+def is_in_use(labels: Path, structures: Sequence[str]) -> bool:
+    """Return whether the file of the names has another purpose, so that new names would do harm.
+
+    It has something else than names, or it has other names and belongs to another label map, such as ``labels.nrrd``.
+
+    Args:
+        labels: path of the label map to write.
+        structures: names of its labels 1, 2, ….
+    """
+    names_file = label_names_file(labels)
+    if not names_file.is_file():
+        return False
+    try:
+        names = read_label_names(labels)
+    except BadInput:
+        return True
+    siblings = (path for path in labels.parent.iterdir() if path not in (labels, names_file))
+    return names != tuple(structures) and any(without_suffix(path.name) == names_file.stem for path in siblings)
+
+
 def read_label_names(labels: Path) -> tuple[str, ...] | None:
     """Return the names of the labels 1, 2, …; None if there is no such file next to the label map.
 
