@@ -37,6 +37,9 @@ def budget_figure(points: pd.DataFrame, setup: CurvesSetup) -> Figure:
         for name in setup.models:
             _curve(panel, table[table["model"] == name], "budget", name, setup)
         panel.set_xscale("log")
+        low, high = panel.get_xlim()
+        if high < 2 * low:  # runs of a single budget, whose times are nearly equal
+            panel.set_xlim(low / 2, high * 2)
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
@@ -82,6 +85,7 @@ def _curve(axes: Axes, data: pd.DataFrame, group: str, name: str, setup: CurvesS
     )
     table = table.sort_values("x")
     axes.fill_between(table["x"], table["low"], table["high"], color=color, alpha=0.18, linewidth=0)
+    axes.vlines(table["x"], table["low"], table["high"], color=color, alpha=0.5, linewidth=1.6)
     axes.plot(table["x"], table["mean"], color=color, marker=marker, markersize=5, linewidth=1.6, label=name)
 
 
