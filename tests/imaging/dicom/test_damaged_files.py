@@ -26,6 +26,7 @@ from gynbtnet.datasets import Inspection, inspect_folder
 from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
+from gynbtnet.imaging.dicom.damaged_files import DamagedFile, has_content_after_header
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
@@ -182,6 +183,13 @@ def test_a_few_damaged_files(export, tmp_path, capfd, kind, form):
     survive(export, kind, form, 12, tmp_path)
     texts = capfd.readouterr()
     assert not [line for line in (texts.out + texts.err).splitlines() if line.strip() and "Inspecting" not in line]
+
+
+def test_a_damaged_class_is_unknown_without_a_warning(tmp_path):
+    """Warnings are errors here; for users, pydicom would print one for each file."""
+    damaged = DamagedFile(tmp_path / "a.dcm", "", sop_class_uid="1.2.84¢.1c008.5.1.4.1.1.2")
+    assert damaged.is_possibly_ct
+    assert not has_content_after_header(damaged.sop_class_uid)
 
 
 @pytest.mark.slow

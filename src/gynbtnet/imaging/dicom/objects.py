@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pydicom
 from pydicom.charset import python_encoding
-from pydicom.config import disable_value_validation
+from pydicom.config import IGNORE, disable_value_validation
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -219,6 +219,11 @@ def uid_value(dataset: Dataset, keyword: str) -> str:
     """Return a UID as text; empty if it is absent, or longer than a UID can be."""
     text = str(dataset.get(keyword) or "")
     return text if len(text) <= _MAX_UID_LENGTH and text.isprintable() else ""
+
+
+def as_read_uid(text: str) -> UID:
+    """Return a UID from a file, which may be damaged, without pydicom's warning."""
+    return UID(text, validation_mode=IGNORE)
 
 
 def is_cut_short(dataset: Dataset) -> bool:
