@@ -26,8 +26,8 @@ from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
 from gynbtnet.imaging.files.label_names import (
-    is_in_use,
     label_names_file,
+    names_are_in_use,
     read_label_names,
     read_predicted_names,
     write_label_names,
@@ -207,7 +207,7 @@ def _convert_contours(
             notes = (*notes, *_losses_in_label_map(segmentation, overlaps, options))
     notes = (*(ct.notes if ct else ()), *notes)
     if to == "image" and in_label_map:
-        if is_in_use(out, segmentation.structures):
+        if names_are_in_use(out, segmentation.structures):
             check_overwrite(label_names_file(out), force=options.force)
         write_volume(segmentation.labels, _image_file(out))
         write_label_names(out, segmentation.structures)

@@ -16,9 +16,9 @@ from gynbtnet.imaging.dicom.objects import (
     RT_DOSE,
     RT_PLAN,
     RT_STRUCTURE_SET,
-    as_read_uid,
     lenient_pydicom,
     uid_value,
+    unchecked_uid,
 )
 from gynbtnet.runtime.errors import BadInput
 
@@ -72,13 +72,13 @@ class DamagedFile:
 
     def is_possibly(self, *sop_classes: UID) -> bool:
         """Check if the file may be an object of one of these classes: its class is one of them, or unknown."""
-        known = as_read_uid(self.sop_class_uid)
+        known = unchecked_uid(self.sop_class_uid)
         return known in sop_classes or not known.is_valid or known.name == known
 
 
 def has_content_after_header(sop_class_uid: str) -> bool:
     """Check if all objects of a class have elements of group 3000 or above: contours, a dose, a plan or pixels."""
-    name = as_read_uid(sop_class_uid).name
+    name = unchecked_uid(sop_class_uid).name
     return sop_class_uid in _RADIOTHERAPY or name.endswith(" Image Storage")
 
 

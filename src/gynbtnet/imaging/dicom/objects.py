@@ -221,7 +221,7 @@ def uid_value(dataset: Dataset, keyword: str) -> str:
     return text if len(text) <= _MAX_UID_LENGTH and text.isprintable() else ""
 
 
-def as_read_uid(text: str) -> UID:
+def unchecked_uid(text: str) -> UID:
     """Return a UID from a file, which may be damaged, without pydicom's warning."""
     return UID(text, validation_mode=IGNORE)
 

@@ -29,7 +29,6 @@ from gynbtnet.imaging.dicom.objects import (
     RT_DOSE,
     RT_PLAN,
     RT_STRUCTURE_SET,
-    as_read_uid,
     code_value,
     completed_file_meta,
     dicom_errors_as_bad_input,
@@ -38,6 +37,7 @@ from gynbtnet.imaging.dicom.objects import (
     lenient_pydicom,
     read_header,
     uid_value,
+    unchecked_uid,
 )
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.runtime.errors import BadInput
@@ -345,8 +345,8 @@ def _modality(header: Dataset) -> str:
 def _sop_class(header: Dataset) -> UID:
     """Return the SOP class; the file meta information repeats it, and is complete even if the header is cut."""
     uids = [uid_value(header, "SOPClassUID"), uid_value(header.file_meta, "MediaStorageSOPClassUID")]
-    known = [uid for uid in uids if not _is_nameless(as_read_uid(uid))]
-    return as_read_uid(next((uid for uid in known if has_content_after_header(uid)), (known or uids)[0]))
+    known = [uid for uid in uids if not _is_nameless(unchecked_uid(uid))]
+    return unchecked_uid(next((uid for uid in known if has_content_after_header(uid)), (known or uids)[0]))
 
 
 def _is_nameless(sop_class: UID) -> bool:

@@ -32,7 +32,7 @@ def write_label_names(labels: Path, structures: tuple[str, ...]) -> None:
         partial.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
-def is_in_use(labels: Path, structures: Sequence[str]) -> bool:
+def names_are_in_use(labels: Path, structures: Sequence[str]) -> bool:
     """Return whether the file of the names has another purpose, so that new names would do harm.
 
     It has something else than names, or it has other names and belongs to another label map, such as ``labels.nrrd``.

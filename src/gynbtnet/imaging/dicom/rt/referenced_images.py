@@ -6,10 +6,10 @@ from pathlib import Path
 from gynbtnet.imaging.dicom.objects import (
     CT_IMAGE,
     MULTI_FRAME_CT,
-    as_read_uid,
     dicom_errors_as_bad_input,
     read_header,
     uid_value,
+    unchecked_uid,
 )
 
 
@@ -35,7 +35,7 @@ class ReferencedSeries:
     @property
     def kind(self) -> str:
         """The SOP classes of its images by name, such as "MR Image Storage"."""
-        return ", ".join(sorted(as_read_uid(uid).name for uid in self.classes)) or "unknown"
+        return ", ".join(sorted(unchecked_uid(uid).name for uid in self.classes)) or "unknown"
 
 
 def referenced_series(rtstruct: Path) -> tuple[ReferencedSeries, ...]:
