@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from .fake_prediction import DirectWorker
 
 pytest.importorskip("pynetdicom")
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.transport import AssociationSocket
 
 FAKE = "fake_prediction:predict_cube"
 
@@ -37,6 +39,21 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
         if time.monotonic() > end:
             pytest.fail("nothing happened in time")
         time.sleep(0.05)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def closed_sockets() -> Iterator[None]:
+    """Close sockets whose peer has gone; pynetdicom 3.0.4 leaves them to the garbage collector, which warns."""
+
+    def shut_down(connection: AssociationSocket) -> None:
+        if connection.socket is not None:
+            with suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
+            connection.socket.close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AssociationSocket, "_shutdown_socket", shut_down)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -17,19 +17,19 @@ import pydicom
 import pynetdicom.association
 import pytest
 from pynetdicom import AE
+from pynetdicom.association import Association
 from pynetdicom.dsutils import encode
 from pynetdicom.sop_class import CTImageStorage, Verification  # type: ignore[attr-defined]
 
+from gynbtnet.node.folders import NodeFolder
 from gynbtnet.node.inbox import Inbox, Unusable
 
-from .conftest import free_port, store, wait_until, with_changes, write_scan
+from .conftest import Running, free_port, store, wait_until, with_changes, write_scan
 
 DEBIAN = "/usr/bin:/usr/local/bin"  # pynetdicom has programs of the same names
 STORESCU, STORESCP = shutil.which("storescu", path=DEBIAN), shutil.which("storescp", path=DEBIAN)
 ORTHANC = shutil.which("Orthanc")
 OPENSSL = shutil.which("openssl")
-
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in.*socket:pytest.PytestUnraisableExceptionWarning")
 
 
 def wait_for(port: int) -> None:
@@ -137,12 +137,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
-@pytest.mark.parametrize(("name", "accepted"), [("scanner", True), ("intruder", False), (None, False)])
-def test_tls_with_an_own_authority(settings, start, scan, certificates, name, accepted):
+@pytest.fixture
+def start_with_tls(settings, start, certificates) -> Callable[[], Running]:
+    """Start a node that has its own certificate and demands one of the authority."""
     files = {"certificate": "node.pem", "key": "node.key", "authority": "authority.pem"}
     tls = {key: certificates / value for key, value in files.items()}
-    running = start(with_changes(settings, listen=settings.listen.model_dump() | {"tls": tls}))
+    return lambda: start(with_changes(settings, listen=settings.listen.model_dump() | {"tls": tls}))
+
+
+def associate(port: int, certificates: Path, name: str | None) -> Association:
+    """Associate with a node that has TLS; a name of None is a peer without TLS."""
     context = None
     if name is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -151,14 +155,34 @@ def test_tls_with_an_own_authority(settings, start, scan, certificates, name, ac
     entity = AE("SCANNER")
     entity.acse_timeout = entity.network_timeout = 3
     entity.add_requested_context(CTImageStorage)
-    association = entity.associate(
-        "127.0.0.1", settings.listen.port, ae_title="GYNBTNET", tls_args=(context, "127.0.0.1") if context else None
-    )
+    tls = (context, "127.0.0.1") if context else None
+    return entity.associate("127.0.0.1", port, ae_title="GYNBTNET", tls_args=tls)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+@pytest.mark.parametrize(("name", "accepted"), [("scanner", True), ("intruder", False), (None, False)])
+def test_tls_with_an_own_authority(settings, start_with_tls, scan, certificates, name, accepted):
+    running = start_with_tls()
+    association = associate(settings.listen.port, certificates, name)
     assert association.is_established == accepted
     if accepted:
         assert association.send_c_store(pydicom.dcmread(scan.files[0])).Status == 0
         association.release()
     assert running.states() == (["receiving"] if accepted else [])
+    audit = NodeFolder(settings.folder).audit
+    wait_until(lambda: ("no TLS connection" in audit.read_text()) != accepted)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+def test_a_silent_peer_does_not_hold_up_tls_connections(settings, start_with_tls, certificates, monkeypatch):
+    monkeypatch.setattr("gynbtnet.node.listener._HANDSHAKE_SECONDS", 3)
+    start_with_tls()
+    with socket.create_connection(("127.0.0.1", settings.listen.port)) as silent:
+        association = associate(settings.listen.port, certificates, "scanner")
+        assert association.is_established
+        association.release()
+        silent.settimeout(30)
+        assert silent.recv(1) == b""  # the node has closed the connection
 
 
 def test_many_associations_and_malformed_ones(settings, start, scan):

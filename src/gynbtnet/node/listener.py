@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from socketserver import BaseServer
+from socketserver import BaseServer, TCPServer
 from threading import Thread
 from typing import Any, Literal
 
@@ -45,13 +45,17 @@ TRANSFER_SYNTAXES = (
 """Encodings in which instances are accepted: those that the package reads."""
 
 _SILENT_SECONDS = 60.0  # an association on which nothing happens is ended
+_HANDSHAKE_SECONDS = 10.0  # a TLS connection whose certificates aren't exchanged by then is ended
 
 Store = Callable[[bytes, str], tuple[InstanceHeader, Literal["new", "known"]]]
 Note = Callable[..., None]
 
 
 class Door(ThreadedAssociationServer):
-    """Server that closes connections from other addresses than those of the callers."""
+    """Server that closes connections from other addresses than those of the callers.
+
+    A TLS handshake runs in the thread of its connection, so that a silent peer doesn't hold up the others.
+    """
 
     def __init__(self, *arguments: Any, addresses: frozenset[str], note: Note, **options: Any) -> None:
         self._addresses, self._note = addresses, note
@@ -63,6 +67,23 @@ class Door(ThreadedAssociationServer):
         if not allowed:
             self._note("rejected", address=client_address[0], reason="the address is not among the callers")
         return allowed
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a connection, without the TLS handshake."""
+        return TCPServer.get_request(self)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Start the association of a connection, after the TLS handshake if there is TLS."""
+        if self.ssl_context:
+            timeout = request.gettimeout()
+            request.settimeout(_HANDSHAKE_SECONDS)
+            try:
+                request = self.ssl_context.wrap_socket(request, server_side=True)
+            except OSError:  # the socket is closed
+                self._note("rejected", address=client_address[0], reason="no TLS connection with a known certificate")
+                return
+            request.settimeout(timeout)
+        super().process_request_thread(request, client_address)
 
     def shutdown(self) -> None:
         """End listening, and close the socket."""
