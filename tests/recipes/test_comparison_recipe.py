@@ -82,6 +82,11 @@ def test_what_a_model_changes_changes_it_alone(own: Path) -> None:
     assert list(load_comparison(own, models=["wide"]).models) == ["wide"]
 
 
+def test_a_change_of_a_model_that_is_not_loaded_is_reported(own: Path) -> None:
+    with pytest.raises(BadInput, match="--set changes the model wide, which is not among gynbtnet"):
+        load_comparison(own, models=["gynbtnet"], model_changes={"wide": ["task.plan.preset=B"]})
+
+
 def test_a_stage_that_is_left_out_stays_out_of_every_model() -> None:
     comparison = load_comparison("minutes", ["supervised=null", "pretraining=null"])
     assert all(variant.pretraining is variant.supervised is None for variant in comparison.models.values())

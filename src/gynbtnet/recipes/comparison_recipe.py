@@ -105,7 +105,8 @@ def load_comparison(
         The base recipe, the recipe of each model and the settings of the phantom.
 
     Raises:
-        BadInput: If a recipe, model or key is unknown, a value has the wrong type or range, or the YAML is invalid.
+        BadInput: If a recipe, model or key is unknown, a value has the wrong type or range, the YAML is invalid, or a
+            model that isn't loaded is changed.
     """
     path = _COMPARISON_FOLDER / f"{name}.yaml" if str(name) in shipped_comparisons() else Path(name)
     if not path.is_file():
@@ -127,6 +128,9 @@ def load_comparison(
     unknown = [model for model in (*selected, *model_changes) if model not in written.models]
     if unknown:
         raise BadInput(f"There is no model {unknown[0]} in {path}; expected some of {', '.join(written.models)}.")
+    left_out = [model for model in model_changes if model not in selected]
+    if left_out:
+        raise BadInput(f"--set changes the model {left_out[0]}, which is not among {', '.join(selected)}.")
     variants = {}
     for model in selected:
         baseline = [read_yaml(RECIPE_FOLDER / "baselines" / f"{model}.yaml")] if model in BASELINES else []

@@ -94,8 +94,8 @@ def make_comparison(
 
     Raises:
         BadInput: If there are fewer than two models, an evaluation is absent or damaged, or there are predictions of
-            another model. Also if the evaluations
-            differ in cases, structures, truth or scoring settings, or an evaluated case is not in the cohort.
+            another model. Also if one evaluation is given twice, if the evaluations differ in cases, structures, truth
+            or scoring settings, or if an evaluated case is not in the cohort.
     """
     settings = settings or ComparisonSettings()
     ours, from_scratch = _roles(models, ours, from_scratch)
@@ -105,6 +105,7 @@ def make_comparison(
             f"Predictions are given of {unknown[0]}, which is not among the models {', '.join(models)}; name one of "
             "them."
         )
+    _check_distinct(models)
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check_comparable(evaluations, models)
     scored = _scored_cases(cohort, evaluations[ours])
@@ -141,6 +142,15 @@ def _roles(models: Mapping[str, Path], ours: str | None, from_scratch: str | Non
     if scratch == own:
         raise BadInput(f"{own} can't be compared with itself; name another model as the one without pretraining.")
     return own, scratch
+
+
+def _check_distinct(models: Mapping[str, Path]) -> None:
+    """Check that no evaluation is given twice; a model compared with itself would be shown as equal."""
+    names: dict[Path, str] = {}
+    for name, folder in models.items():
+        first = names.setdefault(Path(folder).resolve(), name)
+        if first != name:
+            raise BadInput(f"{first} and {name} are one evaluation, {folder}; give each model its own.")
 
 
 def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[str, Path]) -> None:
