@@ -803,7 +803,7 @@ def test_a_loss_scale_is_restored(prepared: PreparedCohort, tmp_path: Path, monk
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # Inductor's own
 def test_a_compiled_network_learns_the_same(prepared: PreparedCohort, whole_run: Path, tmp_path: Path) -> None:
     run = train(prepared, tmp_path / "run", compile=True)
     assert float(rows(run)[0]["loss"]) == pytest.approx(float(rows(whole_run)[0]["loss"]), rel=1e-4)
