@@ -140,7 +140,8 @@ def convert(
     (--to masks) or a file for 3D Slicer (*.seg.nrrd). Or they become a label map with a JSON file of names, which can't
     hold structures that overlap. Doses are summed, on the grid of the CT if one is given.
     """
-    from gynbtnet.imaging.conversion import Conversion, convert
+    from gynbtnet.imaging.conversion.convert import convert
+    from gynbtnet.imaging.conversion.options import Conversion
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
 

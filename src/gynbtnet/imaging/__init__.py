@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from gynbtnet.imaging.contours.contours_to_mask import Contour, contours_to_mask
     from gynbtnet.imaging.contours.mask_to_contours import mask_to_contours
     from gynbtnet.imaging.contours.shape_interpolation import interpolate_shapes
-    from gynbtnet.imaging.conversion import Conversion, convert
+    from gynbtnet.imaging.conversion.convert import convert
+    from gynbtnet.imaging.conversion.options import Conversion
     from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files, read_ct_series
     from gynbtnet.imaging.dicom.ct_writer import write_ct_series
     from gynbtnet.imaging.dicom.incomplete_series import assess_completeness
@@ -113,7 +114,8 @@ __getattr__, __dir__ = lazy_names(
         "contours.contours_to_mask": ["Contour", "contours_to_mask"],
         "contours.mask_to_contours": ["mask_to_contours"],
         "contours.shape_interpolation": ["interpolate_shapes"],
-        "conversion": ["Conversion", "convert"],
+        "conversion.convert": ["convert"],
+        "conversion.options": ["Conversion"],
         "dicom.ct_series": ["CTSeries", "read_ct_files", "read_ct_series"],
         "dicom.ct_writer": ["write_ct_series"],
         "dicom.incomplete_series": ["assess_completeness"],

@@ -5,7 +5,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from gynbtnet.imaging.conversion import Conversion, convert
+from gynbtnet.imaging.conversion.convert import convert
+from gynbtnet.imaging.conversion.options import Conversion
 from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose

@@ -1,0 +1,1 @@
+"""Conversion of scans, contours and doses between file formats."""
