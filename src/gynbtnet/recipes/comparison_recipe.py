@@ -105,8 +105,8 @@ def load_comparison(
         The base recipe, the recipe of each model and the settings of the phantom.
 
     Raises:
-        BadInput: If a recipe, model or key is unknown, a value has the wrong type or range, the YAML is invalid, or a
-            model that isn't loaded is changed.
+        BadInput: If a recipe, model or key is unknown, a value has the wrong type or range, or the YAML is
+            invalid. Also if a model that isn't loaded is changed.
     """
     path = _COMPARISON_FOLDER / f"{name}.yaml" if str(name) in shipped_comparisons() else Path(name)
     if not path.is_file():

@@ -94,8 +94,8 @@ def make_comparison(
 
     Raises:
         BadInput: If there are fewer than two models, an evaluation is absent or damaged, or there are predictions of
-            another model. Also if one evaluation is given twice, if the evaluations differ in cases, structures, truth
-            or scoring settings, or if an evaluated case is not in the cohort.
+            another model. Also if one evaluation is given twice, or an evaluated case is not in the cohort. Also if the
+            evaluations differ in cases, structures, truth or scoring settings.
     """
     settings = settings or ComparisonSettings()
     ours, from_scratch = _roles(models, ours, from_scratch)
