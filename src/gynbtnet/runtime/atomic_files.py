@@ -57,6 +57,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except BaseException as error:
         full = _is_full(path.parent) or FULL in str(error)
         _remove(partial)
+        if isinstance(error, OSError) and isinstance(error.filename, str) and str(partial) in error.filename:
+            error.filename = error.filename.replace(str(partial), str(path))  # the user doesn't know the temporary
         has_errno = isinstance(error, OSError) and error.errno is not None
         if full and isinstance(error, Exception) and not has_errno:
             raise OSError(errno.ENOSPC, FULL, str(path)) from error
