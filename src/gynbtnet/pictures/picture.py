@@ -34,8 +34,6 @@ def take_names_literally(figure: Figure) -> None:
         figure: the finished figure; its texts are changed.
     """
     for text in figure.findobj(Text):
-        if not isinstance(text, Text):
-            continue
         if not _is_encodable(text.get_text()):
             text.set_text(text.get_text().encode("utf-8", "replace").decode("utf-8"))
         if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
