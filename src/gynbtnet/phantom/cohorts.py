@@ -67,8 +67,8 @@ def check_view(spacing: tuple[float, float, float], matrix: tuple[int, int, int]
     sizes = all(math.isfinite(length) and length >= FINEST_MM for length in spacing)
     if min(matrix) < FEWEST_VOXELS or not sizes or extent > LONGEST_MM:
         raise BadInput(
-            f"A phantom of {by_axis(matrix)} voxels of {by_axis(spacing)} mm along z, y, x can't be made; expected at "
-            f"least {FEWEST_VOXELS} voxels and a spacing of at least {FINEST_MM} mm along each axis, and at most "
+            f"A phantom of {by_axis(matrix)} voxels of {by_axis(spacing)} mm along z, y, x can't be made. Expected "
+            f"along each axis are at least {FEWEST_VOXELS} voxels, at least {FINEST_MM} mm each, and at most "
             f"{LONGEST_MM / 1000:g} m in all."
         )
 
