@@ -29,3 +29,16 @@ def test_a_copy_is_the_recipe_with_its_comments(gynbtnet, tmp_path: Path) -> Non
 def test_an_unknown_recipe_lists_the_known_ones(gynbtnet, arguments: tuple[str, ...], words: str) -> None:
     result = gynbtnet("recipes", *arguments)
     assert result.code == 2 and words in result.err and "paper" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("show", "smoke", "--out", "mine.yaml"), "omit them"),
+        (("list", "--force"), "omit them"),
+        (("list", "smoke"), "recipes show smoke"),
+    ],
+)
+def test_what_an_action_would_ignore_is_refused(gynbtnet, arguments: tuple[str, ...], words: str) -> None:
+    result = gynbtnet("recipes", *arguments)
+    assert result.code == 2 and words in result.err

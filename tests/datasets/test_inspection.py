@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,16 @@ def test_the_picture_shows_scan_and_contours(clinic: Path, tmp_path: Path) -> No
     red = (picture[..., 0] > 0.8) & (picture[..., 1] < 0.4) & (picture[..., 2] < 0.4)
     assert red.sum() > 100  # the target's line
     assert 0.05 < picture.mean() < 0.8
+
+
+def test_names_that_are_not_utf8_or_mathematics_are_drawn(clinic: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"sc\xffan $\\frac$")
+    try:
+        (clinic / "CT").rename(clinic / odd)
+    except OSError:
+        pytest.skip("the file system takes only UTF-8")
+    write_inspection_picture(inspect_folder(clinic, NAMES), NAMES, tmp_path / "inspection.png")
+    assert imread(tmp_path / "inspection.png").size
 
 
 def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:

@@ -1,16 +1,18 @@
 """``run`` takes a clinic's export, an ingested cohort and an nnU-Net raw dataset, with the split of the dataset."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from gynbtnet.datasets import Cohort, Split, ingest
 from gynbtnet.experiment.folders import Experiment
+from gynbtnet.experiment.report import report_experiment
 from gynbtnet.experiment.scans import Scans, ingest_scans
 from gynbtnet.imaging import read_volume, write_volume
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.recipes import load_recipe
+from gynbtnet.recipes import load_recipe, save_recipe
 from gynbtnet.runtime import BadInput
 
 
@@ -54,3 +56,20 @@ def test_run_takes_an_export_a_cohort_and_a_dataset(tmp_path: Path) -> None:
         ingested(raw, tmp_path / "d", split=tmp_path / "splits_final.json")
     with pytest.raises(BadInput, match="--rtstruct selects among the RTSTRUCTs of a DICOM export"):
         ingested(raw, tmp_path / "e", rtstruct=("latest",))
+
+
+def test_a_recipe_that_holds_out_no_patient_is_refused_before_training(cohort: Cohort, tmp_path: Path) -> None:
+    changes = ["supervised=null", "pretraining=null", "structures=[ball]", "split.test=0"]
+    experiment = Experiment(tmp_path / "experiment")
+    with pytest.raises(BadInput, match="holds out no patient for the test"):
+        ingest_scans(load_recipe("smoke", changes), Scans(cohort.folder), experiment)
+    assert not experiment.recipe.exists()
+
+
+def test_a_report_on_no_test_patient_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    experiment = Experiment(tmp_path / "experiment")
+    save_recipe(load_recipe("smoke", ["structures=[ball]"]), experiment.recipe)
+    shutil.copytree(cohort.folder, experiment.cohort("task"))
+    Split((), (cohort.patients[:2], cohort.patients[2:]), 0).save(experiment.split)
+    with pytest.raises(BadInput, match="holds out no patient for the test"):
+        report_experiment(experiment)

@@ -145,10 +145,10 @@ def test_a_recipe_with_overlapping_outputs_accepts_overlaps(
 ) -> None:
     structures = "structures=[hr_ctv, bladder, uterus]"
     recipe = load_recipe(
-        "smoke", [structures, "pretraining=null", "supervised=null", "split.test=0.0", "split.folds=2", *changes]
+        "smoke", [structures, "pretraining=null", "supervised=null", "split.test=1", "split.folds=2", *changes]
     )
     scans, experiment = Scans(export), Experiment(tmp_path / "experiment")
-    message = "patient" if accepted else "uterus would lose"  # one patient can't be split into folds
+    message = "patient" if accepted else "uterus would lose"  # can't be held out
     with pytest.raises(BadInput, match=message):
         run_experiment(recipe, scans, experiment.folder)
     assert (experiment.cohort("task") / "cohort.json").is_file() == accepted

@@ -7,14 +7,23 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from pydantic import ValidationError
 
 from gynbtnet.datasets import detect_layout, ingest
 from gynbtnet.imaging import StructureNames, find_series, read_ct_series, read_rtdose, read_rtstruct, read_volume
 from gynbtnet.phantom import cohorts
 from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
-from gynbtnet.phantom.cohorts import fraction_count, write_brachytherapy, write_organs, write_unlabelled
+from gynbtnet.phantom.cohorts import (
+    FEWEST_VOXELS,
+    FINEST_MM,
+    fraction_count,
+    write_brachytherapy,
+    write_organs,
+    write_unlabelled,
+)
 from gynbtnet.phantom.rendering.scene import STRUCTURES
+from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.runtime import BadInput
 
 SPACING, MATRIX = (8.0, 6.0, 6.0), (24, 48, 64)
@@ -151,12 +160,59 @@ def test_a_cohort_without_the_setting_realism_goes_on_as_simple(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"matrix": (4, 48, 64)}, {"spacing": (0.0, 1.0, 1.0)}, {"seed": -1}, {"patients": 0}, {"fractions": 0}]
+    "wrong",
+    [
+        {"matrix": (4, 48, 64)},
+        {"matrix": (64, 48, 10**12)},
+        {"spacing": (0.0, 1.0, 1.0)},
+        {"spacing": (float("nan"), 1.0, 1.0)},
+        {"spacing": (1.0, float("inf"), 1.0)},
+        {"spacing": (1.0, 1.0, 0.01)},
+        {"spacing": (100.0, 1.0, 1.0)},
+        {"seed": -1},
+        {"patients": 0},
+        {"patients": 10**12},
+        {"fractions": 0},
+        {"fractions": 10**21},
+    ],
 )
 def test_settings_out_of_range_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
-    with pytest.raises(BadInput, match="at least"):
+    with pytest.raises(BadInput, match=r"[eE]xpected"):
         write_brachytherapy(tmp_path, **({"patients": 1, "fractions": 1} | wrong))  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValidationError):
+        PhantomSettings(**({"patients": 1, "fractions": 1} | wrong))
+
+
+def test_the_finest_slices_are_at_different_positions(tmp_path: Path) -> None:
+    grid = {"spacing": (FINEST_MM, 20.0, 20.0), "matrix": (FEWEST_VOXELS, 12, 16)}
+    assert write_brachytherapy(tmp_path, patients=1, fractions=1, **grid) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scans", [0, 10**9])
+def test_cohorts_of_no_scans_or_too_many_are_refused(tmp_path: Path, scans: int) -> None:
+    for write in (write_unlabelled, write_organs):
+        with pytest.raises(BadInput, match="expected 1 to"):
+            write(tmp_path, scans=scans)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("record", [b"", b"{", b"[]", b"null", b'{"spacing": NaN}', b"\xff"])
+def test_a_damaged_record_of_settings_is_refused(tmp_path: Path, record: bytes) -> None:
+    (tmp_path / "phantom.json").write_bytes(record)
+    with pytest.raises(BadInput, match="choose another folder"):
+        write_organs(tmp_path, scans=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["phantom.json"]
+
+
+@pytest.mark.parametrize("name", ["README.txt", "s0000", "CT.dcm"])
+def test_a_phantom_is_never_written_among_other_files(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(BadInput, match="empty folder"):
+        write_organs(tmp_path, scans=1)
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+    with pytest.raises(BadInput, match="is a file"):
+        write_organs(tmp_path / name, scans=1)
 
 
 @pytest.mark.slow

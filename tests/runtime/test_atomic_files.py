@@ -1,3 +1,6 @@
+import errno
+from pathlib import Path
+
 import pytest
 
 from gynbtnet.runtime.atomic_files import atomic_write
@@ -44,6 +47,24 @@ def test_an_error_leaves_what_was_there(tmp_path, error):
     assert file.read_text() == "old"
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("below", ["", "CT/slice.dcm"])
+def test_an_error_names_the_path_that_the_caller_gave(tmp_path, below):
+    path = tmp_path / "export"
+    with pytest.raises(OSError) as error, atomic_write(path) as partial:
+        raise OSError(errno.EROFS, "Read-only file system", str(partial / below))
+    assert error.value.filename == str(path / below)
+
+
+def test_an_error_before_writing_names_the_path_too(tmp_path, monkeypatch):
+    def refused(self, missing_ok=False):
+        raise OSError(errno.EROFS, "Read-only file system", str(self))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(OSError, match="Read-only") as error, atomic_write(tmp_path / "scan.nii.gz"):
+        pass
+    assert error.value.filename == str(tmp_path / "scan.nii.gz")
 
 
 def test_what_a_killed_run_left_is_removed(tmp_path):

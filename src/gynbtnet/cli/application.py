@@ -59,7 +59,7 @@ app = typer.Typer(
 """The command line, with all commands in the order of the work."""
 # Names and paths are printed unchanged: without markup and without line breaks.
 console = Console(quiet=not is_main_process(), markup=False, highlight=False, emoji=False, soft_wrap=True)
-FULL = "The disk is full; no incomplete file is kept. Free some space or choose another --out."
+FULL = "The disk is full; no incomplete file is kept. Free some space, or write to another disk."
 _NO_MEMORY = "Memory ran out; crop the scan, use smaller patches, or use a machine with more memory"
 _WIDEST = 2**20  # characters per line of a table
 STOPPED = 130  # what a shell expects after Ctrl-C, and what typer exits with

@@ -45,7 +45,7 @@ ChangesByModel = Annotated[
         help="Change one setting of all models, or of one model, e.g. nnunet:nnunet.epochs=100; repeatable.",
     ),
 ]
-Jobs = Annotated[int, typer.Option(help="Number of parallel processes.", min=1)]
+Jobs = Annotated[int, typer.Option(help="Number of parallel processes.", min=1, max=1024)]
 Memory = Annotated[
     float | None,
     typer.Option(

@@ -52,6 +52,10 @@ def recipes(
     from gynbtnet.runtime.atomic_files import atomic_write
 
     shipped = shipped_recipes()
+    if action != RecipeAction.copy and (out or force):
+        raise BadInput("--out and --force are for `gynbtnet recipes copy`; omit them, or copy the recipe.")
+    if action == RecipeAction.list and name:
+        raise BadInput(f"`gynbtnet recipes list` takes no name; see one recipe with `gynbtnet recipes show {name}`.")
     if action == RecipeAction.list:
         table = Table("recipe", "stages", "description", box=None, header_style="bold", padding=(0, 2, 0, 0))
         for known in shipped:

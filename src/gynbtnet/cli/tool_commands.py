@@ -38,12 +38,12 @@ class PhantomForm(StrEnum):
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder for the cohorts brachytherapy, unlabelled and organs.")],
     kind: Annotated[list[PhantomKind] | None, typer.Option(help="Only this kind; repeatable.")] = None,
-    patients: Annotated[int, typer.Option(help="Brachytherapy patients.", min=1)] = 15,
+    patients: Annotated[int, typer.Option(help="Brachytherapy patients.", min=1, max=100_000)] = 15,
     fractions: Annotated[
         str, typer.Option(help="Fractions per patient, or 4-5: 145 fractions for thirty patients.")
     ] = "3",
-    unlabelled: Annotated[int, typer.Option(help="Scans without contours.", min=1)] = 16,
-    organs: Annotated[int, typer.Option(help="Scans with many organs.", min=1)] = 12,
+    unlabelled: Annotated[int, typer.Option(help="Scans without contours.", min=1, max=100_000)] = 16,
+    organs: Annotated[int, typer.Option(help="Scans with many organs.", min=1, max=100_000)] = 12,
     spacing: Annotated[tuple[float, float, float], typer.Option(help="Voxel spacing along z, y, x in mm.")] = (
         3.0,
         3.0,
@@ -72,7 +72,7 @@ def phantom(
     try:
         number: int | Literal["4-5"] = "4-5" if fractions == "4-5" else int(fractions)
     except ValueError as error:
-        raise BadInput(f"--fractions is {fractions}; expected a number of at least 1, or 4-5.") from error
+        raise BadInput(f"--fractions is {fractions!r}; expected a number of at least 1, or 4-5.") from error
     kinds = kind or list(PhantomKind)
     if PhantomKind.brachytherapy in kinds:
         cohorts.write_brachytherapy(

@@ -54,9 +54,14 @@ def report_experiment(experiment: Experiment) -> Path:
         )
     recipe = load_recipe(experiment.recipe)
     names = StructureNames.load(recipe.aliases)
-    evaluation = Evaluation.load(experiment.evaluation)
     groups = _groups(experiment)
     test = groups["test patients"]
+    if not test.cases:
+        raise BadInput(
+            f"{experiment.split} holds out no patient for the test, so there is nothing to report; expected the split "
+            "that `gynbtnet run` wrote there."
+        )
+    evaluation = Evaluation.load(experiment.evaluation)
     results = model_results("", test, evaluation, experiment.test_predictions, cases_with_metal(test))
     results.save(experiment.evaluation)
     shown = {"prediction": evaluation}, {"prediction": experiment.test_predictions}, names

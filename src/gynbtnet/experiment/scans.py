@@ -142,7 +142,14 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
 def _split(scans: Scans, cohort: Cohort, recipe: Recipe) -> Split:
     """Return the split that the user gives, or a new one by the recipe."""
     if scans.split is None:
-        return split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+        made = split_patients(cohort, recipe.split.test, recipe.split.folds, recipe.split.seed)
+        if not made.test:
+            raise BadInput(
+                f"The recipe {recipe.name} holds out no patient for the test (split.test is {recipe.split.test}), so "
+                "no model could be evaluated. Hold out at least one, such as with --set split.test=1, or "
+                "cross-validate with `gynbtnet finetune --every-fold`."
+            )
+        return made
     split = load_split(scans.split, cohort)
     if not split.test:
         raise BadInput(

@@ -1,9 +1,10 @@
 """Synthetic cohorts on disk: unlabelled scans, scans with many organs, and brachytherapy fractions."""
 
 import json
+import math
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,12 +18,29 @@ from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import map_scans
+from gynbtnet.runtime.phrases import by_axis
+from gynbtnet.runtime.plain_data import PlainDataError, load_json
 
 FileFormat = Literal["dicom", "nifti"]
 
 SPACING = (3.0, 3.0, 3.0)
 MATRIX = (64, 96, 128)
 """The default field of view: 192 × 288 × 384 mm (z, y, x) at 3 mm."""
+
+FEWEST_VOXELS = 8
+"""Smallest number of voxels along an axis."""
+
+FINEST_MM = 0.2
+"""Smallest spacing in mm; slices within 0.1 mm count as slices at one position."""
+
+LONGEST_MM = 2000.0
+"""Largest extent along an axis in mm; slices of unlabelled scans are up to a third thicker, and scans end at 3 m."""
+
+MOST_SCANS = 100_000
+"""Largest number of patients or scans of a cohort."""
+
+MOST_FRACTIONS = 100
+"""Largest number of fractions per patient."""
 
 README = """SYNTHETIC PHANTOM
 
@@ -33,6 +51,44 @@ kind: {kind}
 layout: {layout}
 The settings are in phantom.json.
 """
+
+
+def check_view(spacing: tuple[float, float, float], matrix: tuple[int, int, int]) -> None:
+    """Check that a phantom can be made with this grid.
+
+    Args:
+        spacing: mm along (z, y, x).
+        matrix: voxels along (z, y, x).
+
+    Raises:
+        BadInput: If the grid is too coarse, too fine or too long.
+    """
+    extent = max(count * length for count, length in zip(matrix, spacing, strict=True))
+    sizes = all(math.isfinite(length) and length >= FINEST_MM for length in spacing)
+    if min(matrix) < FEWEST_VOXELS or not sizes or extent > LONGEST_MM:
+        raise BadInput(
+            f"A phantom of {by_axis(matrix)} voxels of {by_axis(spacing)} mm along z, y, x can't be made. Expected "
+            f"along each axis are at least {FEWEST_VOXELS} voxels, at least {FINEST_MM} mm each, and at most "
+            f"{LONGEST_MM / 1000:g} m in all."
+        )
+
+
+def check_counts(scans: int, fractions: int | Literal["4-5"] = 1) -> None:
+    """Check the size of a cohort.
+
+    Args:
+        scans: number of patients or scans.
+        fractions: fractions per patient, or "4-5".
+
+    Raises:
+        BadInput: If it is out of range.
+    """
+    if not 1 <= scans <= MOST_SCANS:
+        raise BadInput(f"A phantom of {scans} patients or scans can't be made; expected 1 to {MOST_SCANS}.")
+    if fractions != "4-5" and not 1 <= fractions <= MOST_FRACTIONS:
+        raise BadInput(
+            f"A phantom of {fractions} fractions per patient can't be made; expected 1 to {MOST_FRACTIONS}, or 4-5."
+        )
 
 
 def fraction_count(patient: int, fractions: int | Literal["4-5"]) -> int:
@@ -85,7 +141,7 @@ def write_brachytherapy(
         The number of cases.
 
     Raises:
-        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings, or other files.
         ScansFailed: At the end, if a case can't be written.
 
     Example:
@@ -96,8 +152,7 @@ def write_brachytherapy(
         >>> sorted(path.name for path in (folder / "phantoms" / "PHANTOM-001" / "fraction-1").iterdir())
         ['CT', 'RD.dcm', 'RS.dcm']
     """
-    if patients < 1 or (fractions != "4-5" and int(fractions) < 1):
-        raise BadInput(f"A cohort needs at least 1 patient and 1 fraction, not {patients} and {fractions}.")
+    check_counts(patients, fractions)
     layout = _fraction_layout(file_format, nested=nested)
     _start_cohort(out, "brachytherapy", layout, spacing, matrix, seed, realism, nested=nested)
     geometry = pelvic_geometry(spacing, matrix)
@@ -144,10 +199,11 @@ def write_organs(
         The number of scans.
 
     Raises:
-        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings, or other files.
         ScansFailed: At the end, if a scan can't be written.
     """
     layout = "TotalSegmentator v1, sXXXX/ct.nii.gz and sXXXX/segmentations/<class>.nii.gz"
+    check_counts(scans)
     _start_cohort(out, "organs", layout, spacing, matrix, seed, realism)
     write = partial(_write_organs, out=Path(out), spacing=spacing, matrix=matrix, seed=seed, realism=realism)
     map_scans(write, range(scans), name=_organs_folder, title="Phantom: organs", jobs=jobs)
@@ -181,9 +237,10 @@ def write_unlabelled(
         The number of scans.
 
     Raises:
-        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings, or other files.
         ScansFailed: At the end, if a scan can't be written.
     """
+    check_counts(scans)
     _start_cohort(out, "unlabelled", "scan-XXXX/*.dcm (CT series) or scan-XXXX.nii.gz", spacing, matrix, seed, realism)
     write = partial(
         _write_unlabelled,
@@ -316,13 +373,11 @@ def _start_cohort(
     """Write README.txt and phantom.json, unless the folder already has them with the same settings.
 
     Raises:
-        BadInput: If a setting is out of range, or the folder has a phantom with other settings.
+        BadInput: If a setting is out of range, or the folder has a phantom with other settings or other files.
     """
-    if min(matrix) < 8 or min(spacing) <= 0 or seed < 0:
-        raise BadInput(
-            f"A phantom of {matrix} voxels of {spacing} mm with seed {seed} can't be made. Expected are at least 8 "
-            "voxels and a positive spacing along z, y and x, and a seed of at least 0."
-        )
+    check_view(spacing, matrix)
+    if seed < 0:
+        raise BadInput(f"The seed of a phantom is {seed}; expected at least 0.")
     settings = {
         "synthetic": True,
         "kind": kind,
@@ -333,14 +388,37 @@ def _start_cohort(
         "layout": layout,
         **({"nested": True} if nested else {}),
     }
-    record = Path(out) / "phantom.json"
+    record, readme = Path(out) / "phantom.json", Path(out) / "README.txt"
     if record.is_file():
-        if {"realism": "simple"} | json.loads(record.read_text()) != settings:
+        if _read_record(record) != settings:
             raise BadInput(
                 f"{out} has a phantom with other settings, see {record.name}; choose another folder or delete it."
             )
-        return
-    with atomic_write(Path(out) / "README.txt") as partial:
-        partial.write_text(README.format(kind=kind, layout=layout))
-    with atomic_write(record) as partial:
-        partial.write_text(json.dumps(settings, indent=2) + "\n")
+    else:
+        _refuse_other_files(Path(out))
+        with atomic_write(record) as partial:
+            partial.write_text(json.dumps(settings, indent=2) + "\n")
+    if not readme.exists():
+        with atomic_write(readme) as partial:
+            partial.write_text(README.format(kind=kind, layout=layout))
+
+
+def _read_record(record: Path) -> dict[str, Any]:
+    """Return the settings of a phantom that was begun earlier."""
+    try:
+        settings = load_json(record)
+    except (PlainDataError, OSError) as error:
+        raise BadInput(
+            f"{record} is damaged or was edited ({error}); choose another folder, or delete {record.parent}."
+        ) from error
+    return {"realism": "simple", **settings} if isinstance(settings, dict) else {}
+
+
+def _refuse_other_files(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise BadInput(f"{out} is a file; expected a folder for the phantom: give another one.")
+    if any(out.glob("[!.]*")):
+        raise BadInput(
+            f"{out} has other files and no phantom, and synthetic scans must not be mixed with others; give a new or "
+            "an empty folder."
+        )

@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from gynbtnet.phantom.anatomy.population import Realism
-from gynbtnet.phantom.cohorts import MATRIX, SPACING
+from gynbtnet.phantom.cohorts import MATRIX, SPACING, check_counts, check_view
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 
 
@@ -29,3 +30,13 @@ class PhantomSettings(Settings):
         False,
         description="Contour also GTV-res and IR-CTV, and the uterus with its cervix, so that structures overlap.",
     )
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> "PhantomSettings":
+        """Refuse a phantom that can't be written, before anything of an experiment is."""
+        try:
+            check_view(self.spacing, self.matrix)
+            check_counts(max(self.patients, self.unlabelled, self.organs), self.fractions)
+        except BadInput as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+        return self

@@ -26,10 +26,26 @@ class Picture:
 
 
 def take_names_literally(figure: Figure) -> None:
-    """Prevent matplotlib from reading names with dollar signs as mathematics."""
+    """Prevent matplotlib from reading names with dollar signs as mathematics, and from failing on undecodable bytes.
+
+    Names of files that aren't valid UTF-8 contain surrogates, which no font can draw; they become question marks.
+
+    Args:
+        figure: the finished figure; its texts are changed.
+    """
     for text in figure.findobj(Text):
-        if isinstance(text, Text) and "$" in text.get_text() and "\\mathdefault" not in text.get_text():
+        if not _is_encodable(text.get_text()):
+            text.set_text(text.get_text().encode("utf-8", "replace").decode("utf-8"))
+        if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
             text.set_parse_math(False)  # except tick labels, which are mathematics
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @contextmanager

@@ -41,26 +41,27 @@ def atomic_write(path: Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.parent / f".partial-{path.name}"
-    _remove(partial)
-    try:
-        yield partial
-        if _is_full(path.parent):
-            raise OSError(errno.ENOSPC, FULL, str(path))
-        if partial.is_dir() and path.exists():
-            replaced = path.parent / f".replaced-{path.name}"
-            _remove(replaced)
-            path.replace(replaced)
-            partial.replace(path)
-            _remove(replaced)
-        else:
-            partial.replace(path)
-    except BaseException as error:
-        full = _is_full(path.parent) or FULL in str(error)
+    with _naming(path, partial):
         _remove(partial)
-        has_errno = isinstance(error, OSError) and error.errno is not None
-        if full and isinstance(error, Exception) and not has_errno:
-            raise OSError(errno.ENOSPC, FULL, str(path)) from error
-        raise
+        try:
+            yield partial
+            if _is_full(path.parent):
+                raise OSError(errno.ENOSPC, FULL, str(path))
+            if partial.is_dir() and path.exists():
+                replaced = path.parent / f".replaced-{path.name}"
+                _remove(replaced)
+                path.replace(replaced)
+                partial.replace(path)
+                _remove(replaced)
+            else:
+                partial.replace(path)
+        except BaseException as error:
+            full = _is_full(path.parent) or FULL in str(error)
+            _remove(partial)
+            has_errno = isinstance(error, OSError) and error.errno is not None
+            if full and isinstance(error, Exception) and not has_errno:
+                raise OSError(errno.ENOSPC, FULL, str(path)) from error
+            raise
 
 
 def ensure_replaceable(
@@ -97,6 +98,17 @@ def ensure_replaceable(
 
 def _has_only(folder: Path, ending: str) -> bool:
     return folder.is_dir() and all(path.is_file() and path.name.endswith(ending) for path in folder.iterdir())
+
+
+@contextmanager
+def _naming(path: Path, partial: Path) -> Iterator[None]:
+    """Let errors name ``path`` instead of the temporary, which the user doesn't know."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error.filename, str) and error.filename.startswith(str(partial)):
+            error.filename = str(path) + error.filename.removeprefix(str(partial))
+        raise
 
 
 def _is_full(folder: Path) -> bool:

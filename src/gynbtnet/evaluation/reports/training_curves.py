@@ -18,7 +18,7 @@ def read_log(run: Path) -> pd.DataFrame:
     """Read the log of a run folder: one row per epoch.
 
     Raises:
-        BadInput: If there is no log, it has no column ``epoch``, or it is damaged.
+        BadInput: If there is no log, it has no column ``epoch`` or no rows, or it is damaged.
     """
     path = Path(run) / "log.csv"
     if not path.is_file() or not path.stat().st_size:
@@ -30,6 +30,14 @@ def read_log(run: Path) -> pd.DataFrame:
     if "epoch" not in log.columns:
         raise BadInput(
             f"{path} has the columns {', '.join(log.columns)}; expected a column named epoch, as training writes it."
+        )
+    if log.empty:
+        raise BadInput(f"{path} is damaged: it has no rows; expected one row per epoch, as training writes it.")
+    texts = [name for name in log.columns if not pd.api.types.is_numeric_dtype(log[name])]
+    if texts or log["epoch"].isna().any():
+        raise BadInput(
+            f"{path} is damaged: its column {[*texts, 'epoch'][0]} has values that aren't numbers; delete the damaged "
+            "rows."
         )
     return log
 
