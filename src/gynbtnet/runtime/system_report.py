@@ -13,6 +13,7 @@ import psutil
 from gynbtnet.runtime.cudnn import bfloat16_problem, cudnn_version, printed_version
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.optional_dependencies import EXTRAS, installed
+from gynbtnet.runtime.phrases import counted
 
 
 def system_report(folder: Path) -> list[tuple[str, str]]:
@@ -97,4 +98,5 @@ def devices() -> str:
     if torch.cuda.is_available():
         gpus = (torch.cuda.get_device_properties(i) for i in range(torch.cuda.device_count()))
         return ", ".join(f"{device.name} ({device.total_memory / 1e9:.0f} GB)" for device in gpus)
-    return "Apple GPU (MPS)" if torch.backends.mps.is_available() else f"CPU only, {torch.get_num_threads()} threads"
+    threads = counted(torch.get_num_threads(), "thread")
+    return "Apple GPU (MPS)" if torch.backends.mps.is_available() else f"CPU only, {threads}"
