@@ -15,13 +15,12 @@ from gynbtnet.phantom import cohorts
 from gynbtnet.phantom.anatomy.patient import KINDS, draw_patient
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.cohorts import (
-    FEWEST_VOXELS,
-    FINEST_MM,
     fraction_count,
     write_brachytherapy,
     write_organs,
     write_unlabelled,
 )
+from gynbtnet.phantom.limits import FEWEST_VOXELS, FINEST_MM
 from gynbtnet.phantom.rendering.scene import STRUCTURES
 from gynbtnet.phantom.settings import PhantomSettings
 from gynbtnet.runtime import BadInput

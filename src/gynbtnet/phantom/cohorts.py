@@ -1,7 +1,6 @@
 """Synthetic cohorts on disk: unlabelled scans, scans with many organs, and brachytherapy fractions."""
 
 import json
-import math
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +12,12 @@ from gynbtnet.phantom.anatomy.patient import Kind
 from gynbtnet.phantom.anatomy.population import Realism
 from gynbtnet.phantom.case import pelvic_geometry, phantom_case
 from gynbtnet.phantom.clinic_export import write_clinic_fraction, write_clinic_scan
+from gynbtnet.phantom.limits import check_counts, check_view
 from gynbtnet.phantom.nifti_files import write_dataset_json, write_nifti_fraction, write_organ_case, write_synthetic
 from gynbtnet.phantom.rendering.scene import NESTED_STRUCTURES, STRUCTURES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import map_scans
-from gynbtnet.runtime.phrases import by_axis
 from gynbtnet.runtime.plain_data import PlainDataError, load_json
 
 FileFormat = Literal["dicom", "nifti"]
@@ -26,21 +25,6 @@ FileFormat = Literal["dicom", "nifti"]
 SPACING = (3.0, 3.0, 3.0)
 MATRIX = (64, 96, 128)
 """The default field of view: 192 × 288 × 384 mm (z, y, x) at 3 mm."""
-
-FEWEST_VOXELS = 8
-"""Smallest number of voxels along an axis."""
-
-FINEST_MM = 0.2
-"""Smallest spacing in mm; slices within 0.1 mm count as slices at one position."""
-
-LONGEST_MM = 2000.0
-"""Largest extent along an axis in mm; slices of unlabelled scans are up to a third thicker, and scans end at 3 m."""
-
-MOST_SCANS = 100_000
-"""Largest number of patients or scans of a cohort."""
-
-MOST_FRACTIONS = 100
-"""Largest number of fractions per patient."""
 
 README = """SYNTHETIC PHANTOM
 
@@ -51,44 +35,6 @@ kind: {kind}
 layout: {layout}
 The settings are in phantom.json.
 """
-
-
-def check_view(spacing: tuple[float, float, float], matrix: tuple[int, int, int]) -> None:
-    """Check that a phantom can be made with this grid.
-
-    Args:
-        spacing: mm along (z, y, x).
-        matrix: voxels along (z, y, x).
-
-    Raises:
-        BadInput: If the grid is too coarse, too fine or too long.
-    """
-    extent = max(count * length for count, length in zip(matrix, spacing, strict=True))
-    sizes = all(math.isfinite(length) and length >= FINEST_MM for length in spacing)
-    if min(matrix) < FEWEST_VOXELS or not sizes or extent > LONGEST_MM:
-        raise BadInput(
-            f"A phantom of {by_axis(matrix)} voxels of {by_axis(spacing)} mm along z, y, x can't be made. Expected "
-            f"along each axis are at least {FEWEST_VOXELS} voxels, at least {FINEST_MM} mm each, and at most "
-            f"{LONGEST_MM / 1000:g} m in all."
-        )
-
-
-def check_counts(scans: int, fractions: int | Literal["4-5"] = 1) -> None:
-    """Check the size of a cohort.
-
-    Args:
-        scans: number of patients or scans.
-        fractions: fractions per patient, or "4-5".
-
-    Raises:
-        BadInput: If it is out of range.
-    """
-    if not 1 <= scans <= MOST_SCANS:
-        raise BadInput(f"A phantom of {scans} patients or scans can't be made; expected 1 to {MOST_SCANS}.")
-    if fractions != "4-5" and not 1 <= fractions <= MOST_FRACTIONS:
-        raise BadInput(
-            f"A phantom of {fractions} fractions per patient can't be made; expected 1 to {MOST_FRACTIONS}, or 4-5."
-        )
 
 
 def fraction_count(patient: int, fractions: int | Literal["4-5"]) -> int:

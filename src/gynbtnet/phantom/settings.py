@@ -5,7 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from gynbtnet.phantom.anatomy.population import Realism
-from gynbtnet.phantom.cohorts import MATRIX, SPACING, check_counts, check_view
+from gynbtnet.phantom.cohorts import MATRIX, SPACING
+from gynbtnet.phantom.limits import check_counts, check_view
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.settings import Settings
 

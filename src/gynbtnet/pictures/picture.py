@@ -34,18 +34,11 @@ def take_names_literally(figure: Figure) -> None:
         figure: the finished figure; its texts are changed.
     """
     for text in figure.findobj(Text):
-        if not _is_encodable(text.get_text()):
-            text.set_text(text.get_text().encode("utf-8", "replace").decode("utf-8"))
+        drawable = text.get_text().encode("utf-8", "replace").decode("utf-8")
+        if drawable != text.get_text():
+            text.set_text(drawable)
         if "$" in text.get_text() and "\\mathdefault" not in text.get_text():
             text.set_parse_math(False)  # except tick labels, which are mathematics
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @contextmanager
