@@ -175,7 +175,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_spacing_and_memory_are_the_planners(
-    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
 
@@ -196,6 +196,10 @@ def test_spacing_and_memory_are_the_planners(
         assert tuple(placed[axis] for axis in range(3)) == spacing
         voxels.append(int(np.prod(planned["patch_size"])) * planned["batch_size"])
     assert voxels[1] < voxels[0]
+    shown = capfd.readouterr().err
+    assert "\r" not in shown  # lines, as there is no terminal
+    for task in ("extracting dataset fingerprint", "preprocessing cases"):
+        assert shown.count(f"nnU-Net: {task} 2/2") == 2
 
 
 @pytest.mark.slow
