@@ -61,6 +61,8 @@ def test_changing_settings_leaves_the_given_ones_as_they_were() -> None:
     [
         ("task", "can't be read; expected KEY=VALUE"),
         ("task.=1", "can't be read; expected KEY=VALUE"),
+        (".task=1", "can't be read; expected KEY=VALUE"),
+        ("task..epochs=1", "can't be read; expected KEY=VALUE"),
         ("name.first=1", "can't be applied: name is a value, not a group"),
         ("task.training.epochs=[1", "can't be read; expected a YAML value"),
     ],
@@ -68,6 +70,12 @@ def test_changing_settings_leaves_the_given_ones_as_they_were() -> None:
 def test_a_change_that_makes_no_sense_is_refused(change: str, message: str) -> None:
     with pytest.raises(BadInput, match=message):
         load_recipe("demo", [change])
+
+
+def test_settings_that_contradict_each_other_are_named_without_the_whole_group() -> None:
+    with pytest.raises(BadInput, match="settings of .*budget .*don't fit together: expected exactly one") as refusal:
+        load_recipe("demo", ["task.training.budget={steps: 3, cpu_seconds: 4}"])
+    assert "{" not in str(refusal.value)
 
 
 def test_defaults_are_the_papers(tmp_path: Path) -> None:

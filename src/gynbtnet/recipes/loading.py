@@ -278,7 +278,7 @@ def with_change(values: dict[str, Any], change: str) -> dict[str, Any]:
     """
     key, equals, text = change.partition("=")
     keys = key.strip().split(".")
-    if not equals or not keys[-1]:
+    if not equals or not all(keys):
         raise BadInput(f"--set {change} can't be read; expected KEY=VALUE, for example task.training.epochs=10.")
     try:
         value = parse_yaml(text)
@@ -314,6 +314,8 @@ def _sentence(problems: ValidationError, path: str, values: dict[str, Any], kind
     expected = _FORMS.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     if not keys:
         return f"The recipe {path} doesn't fit together: {expected}."
+    if isinstance(first["input"], dict | BaseModel):
+        return f"The settings of {key} in {path} don't fit together: {expected}."
     return f"{key} in {path} is {first['input']!r}; {expected[0].lower()}{expected[1:]}."
 
 
