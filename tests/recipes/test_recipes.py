@@ -73,7 +73,7 @@ def test_a_change_that_makes_no_sense_is_refused(change: str, message: str) -> N
 
 
 def test_settings_that_contradict_each_other_are_named_without_the_whole_group() -> None:
-    with pytest.raises(BadInput, match="settings of .*budget .*don't fit together: expected exactly one") as refusal:
+    with pytest.raises(BadInput, match=r"settings of .*budget .*don't fit together: expected exactly one") as refusal:
         load_recipe("demo", ["task.training.budget={steps: 3, cpu_seconds: 4}"])
     assert "{" not in str(refusal.value)
 

@@ -14,7 +14,7 @@ _MODULES = (
 
 
 class _Bar:
-    """What these modules use of tqdm's bar: a context, and ``update``."""
+    """The part of tqdm's bar that these modules use: a context, and ``update``."""
 
     def __init__(self, desc: str, total: int, **_: Any) -> None:
         self._context: AbstractContextManager[Advance] = progress_bar(f"nnU-Net: {desc.lower()}", total)

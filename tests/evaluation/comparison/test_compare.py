@@ -284,7 +284,7 @@ def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
     twice = [*whole, whole[0]]
     refused("has two rows of bladder of p0_f1", {"nnunet": save(twice, tmp_path / "e")})
     beyond = [replace(whole[0], dsc=1.7), *whole[1:]]
-    refused("has a dsc of 1.7 for bladder of p0_f1; expected 0 to 1", {"nnunet": save(beyond, tmp_path / "f")})
+    refused("has a dsc of 1.7 for bladder of p0_f1, expected 0 to 1", {"nnunet": save(beyond, tmp_path / "f")})
     refused("gynbtnet and nnunet are one evaluation", {"nnunet": models["nnunet"] / ".." / "gynbtnet"})
     refused("no model unet among", ours="unet")
     refused("can't be compared with itself", ours="nnunet", from_scratch="nnunet")

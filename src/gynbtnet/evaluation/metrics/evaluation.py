@@ -1,29 +1,26 @@
 """Evaluation of a folder of predictions against a cohort's contours: scores of every case, and their tables on disk."""
 
-import csv
 import math
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.metrics import Score, score_case
 from gynbtnet.evaluation.metrics.score_table import (
-    METRICS,
     markdown_table,
     score_table,
     scoring_note,
     summarise_scores,
 )
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
+from gynbtnet.evaluation.metrics.stored_scores import read_scores
 from gynbtnet.imaging.files.mask_folder import read_mask_folder
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.volume import Segmentation
@@ -37,8 +34,6 @@ from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 Result = TypeVar("Result")
 _BASE_GB = 0.3
 _BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks, surfaces and one distance map
-_SETTING_COLUMNS = ("missing_structure_policy", "tolerance_mm", "surface")
-_FORMER_COLUMNS = {"policy": "missing_structure_policy", "missed": "missing_in"}  # of scores.csv, by their former name
 EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
 REPORT_FILES = (
     *("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv"),
@@ -73,31 +68,10 @@ class Evaluation:
             folder: folder with ``scores.csv``; files with former column names are read too.
 
         Raises:
-            BadInput: If ``scores.csv`` is missing or damaged, has a structure of a case twice, or lacks a metric of a
-            structure that is scored.
+            BadInput: If ``scores.csv`` is missing or damaged, see
+                :func:`gynbtnet.evaluation.metrics.stored_scores.read_scores`.
         """
-        path = Path(folder) / "scores.csv"
-        if not path.is_file():
-            raise BadInput(f"There is no {path}; expected an evaluation folder written by `gynbtnet evaluate`.")
-        try:
-            with path.open(newline="") as file:
-                rows = [_with_current_columns(row) for row in csv.DictReader(file)]
-            settings = _settings_of(rows)
-            scores = tuple(
-                _SCORE.validate_python(_with_nan({k: v for k, v in row.items() if k not in _SETTING_COLUMNS}))
-                for row in rows
-            )
-        except (ValidationError, KeyError, UnicodeDecodeError, csv.Error) as error:
-            raise BadInput(
-                f"{path} is damaged, edited or of an older version; run `gynbtnet evaluate` again."
-            ) from error
-        if settings is None:
-            raise BadInput(
-                f"{path} has no scores, or scores of several missing-structure policies or tolerances; run "
-                "`gynbtnet evaluate` again."
-            )
-        _check_complete(scores, settings, path)
-        return cls(scores, settings)
+        return cls(*read_scores(Path(folder) / "scores.csv"))
 
 
 def evaluate(
@@ -278,57 +252,6 @@ class _Manifest:
     """The part of a ``prediction.json`` that evaluation needs."""
 
     structures: tuple[str, ...]
-
-
-_SCORE = TypeAdapter(Score)
-
-
-def _settings_of(rows: Sequence[Mapping[str, str]]) -> ScoringSettings | None:
-    """Return the settings of the rows of ``scores.csv``; None if there are no rows, or rows of several settings."""
-    tolerances = {row["structure"]: row["tolerance_mm"] for row in rows}
-    common = {(row["missing_structure_policy"], row.get("surface", "voxels")) for row in rows}
-    if len(common) != 1 or any(row["tolerance_mm"] != tolerances[row["structure"]] for row in rows):
-        return None
-    policy, surface = common.pop()
-    values: dict[str, object] = {"missing_structure_policy": policy, "surface": surface}
-    if len(set(tolerances.values())) == 1:
-        values["tolerance_mm"] = next(iter(tolerances.values()))
-    else:
-        values["tolerances_mm"] = tolerances
-    return ScoringSettings.model_validate(values)
-
-
-def _with_current_columns(row: Mapping[str, str]) -> dict[str, str]:
-    """Return a row of ``scores.csv`` with the current names of its columns."""
-    return {_FORMER_COLUMNS.get(name, name): value for name, value in row.items()}
-
-
-def _with_nan(row: Mapping[str, str]) -> dict[str, str]:
-    """Return a row of ``scores.csv`` with its empty cells as NaN."""
-    return {name: "nan" if value == "" else value for name, value in row.items()}
-
-
-def _check_complete(scores: Sequence[Score], settings: ScoringSettings, path: Path) -> None:
-    """Check that each structure is scored once, by numbers that are possible; others would silently change means."""
-    rows = Counter((score.case, score.structure) for score in scores)
-    twice = [key for key, count in rows.items() if count > 1]
-    if twice:
-        case, structure = twice[0]
-        raise BadInput(f"{path} has two rows of {structure} of {case}; run `gynbtnet evaluate` again.")
-    scored = {"none"} if settings.missing_structure_policy == "drop" else {"none", "prediction", "truth"}
-    for score in scores:
-        gaps = [name for name in METRICS if not math.isfinite(getattr(score, name))]
-        if score.missing_in in scored and gaps:
-            raise BadInput(
-                f"{path} has no {gaps[0]} for {score.structure} of {score.case}, although the structure is scored; run "
-                "`gynbtnet evaluate` again."
-            )
-        wrong = [name for name in ("dsc", "surface_dsc") if not 0 <= round(getattr(score, name), 6) <= 1]
-        if score.missing_in in scored and wrong:
-            raise BadInput(
-                f"{path} has a {wrong[0]} of {getattr(score, wrong[0]):g} for {score.structure} of {score.case}; "
-                "expected 0 to 1: run `gynbtnet evaluate` again."
-            )
 
 
 def _read_segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:

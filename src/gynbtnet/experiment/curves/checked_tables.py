@@ -34,7 +34,7 @@ def read_scores(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.Data
         of_one_run: whether it has the scores of a single run, and no column ``run``.
 
     Raises:
-        BadInput: If the file is absent or damaged, or has the score of a case and structure twice.
+        BadInput: If the file is absent or damaged, has the score of a case and structure twice, or lacks a name.
     """
     table = read_text_table(path, remedy)
     keys = ["case", "structure"] if of_one_run else ["run", "case", "structure"]
@@ -47,6 +47,11 @@ def read_scores(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.Data
         raise BadInput(f"{path} is damaged: a score is not a number. {remedy}") from error
     if ((numbers["dsc"] < 0) | (numbers["dsc"] > 1)).any():
         raise BadInput(f"{path} is damaged: a DSC is not between 0 and 1. {remedy}")
+    if ((numbers["hd95_mm"] < 0) | (numbers["asd_mm"] < 0)).any():
+        raise BadInput(f"{path} is damaged: a distance is negative. {remedy}")
+    blank = [name for name in (*keys, "patient") if (table[name].str.strip() == "").any()]
+    if blank:
+        raise BadInput(f"{path} is damaged: a row has no {blank[0]}. {remedy}")
     if table.duplicated(keys).any():
         raise BadInput(f"{path} is damaged: it has a structure of a case twice. {remedy}")
     return table.assign(**numbers)
