@@ -178,6 +178,28 @@ def test_a_recipe_with_a_mistake(gynbtnet, tmp_path: Path, change: str, words: l
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("inspect", ""), ["An argument is empty", "variable"]),
+        (("inspect", ".", "--out", ""), ["The value of --out is empty"]),
+        (("inspect", ".", "--out="), ["The value of --out is empty"]),
+        (("inspect", ".", "-o", ""), ["The value of -o is empty"]),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(gynbtnet, arguments: tuple[str, ...], words: list[str]) -> None:
+    """As from a variable of the shell that isn't set."""
+    refused(gynbtnet(*arguments), *words)
+
+
+def test_names_that_would_be_replaced_are_reported_before_the_search(gynbtnet, tmp_path: Path) -> None:
+    (tmp_path / "names.yaml").write_text("bladder: [BLA]\n")
+    result = gynbtnet("inspect", tmp_path, "--out", tmp_path / "a.png", "--write-aliases", tmp_path / "names.yaml")
+    refused(result, "names.yaml exists", "confirmed")
+    assert result.out == ""
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_no_such_recipe(gynbtnet, tmp_path: Path) -> None:
     refused(gynbtnet("run", "nothing", "--cohort", tmp_path, "--out", tmp_path / "out"), "nothing", "demo")
 

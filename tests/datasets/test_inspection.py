@@ -93,6 +93,19 @@ def test_unusable_files_are_reported_and_the_rest_is_shown(clinic: Path) -> None
     assert problems["SEG.dcm"] == problems["labels.nii.gz"] == ""
 
 
+def test_a_structure_set_on_images_of_another_modality_names_it(clinic: Path) -> None:
+    header = pydicom.dcmread(clinic / "lost.dcm")
+    frame = header.ReferencedFrameOfReferenceSequence[0]
+    for image in frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].ContourImageSequence:
+        image.ReferencedSOPClassUID = pydicom.uid.MRImageStorage
+    header.save_as(clinic / "MR.dcm")
+    del header.StructureSetROISequence, header.ROIContourSequence
+    header.save_as(clinic / "empty.dcm")
+    items = by_path(inspect_folder(clinic, NAMES))
+    assert items["MR.dcm"][2].endswith("(drawn on MR Image Storage)")
+    assert items["empty.dcm"][1:] == ("ROIs: 0", "drawn on MR Image Storage", "")
+
+
 def test_the_picture_shows_scan_and_contours(clinic: Path, tmp_path: Path) -> None:
     write_inspection_picture(inspect_folder(clinic, NAMES), NAMES, tmp_path / "inspection.png")
     picture = imread(tmp_path / "inspection.png")[..., :3]

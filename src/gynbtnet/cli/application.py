@@ -1,6 +1,7 @@
 """The command line: the application, its help, exit codes and error messages."""
 
 import errno
+import re
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -41,8 +42,21 @@ class _InOrder(TyperGroup):
         return sorted(self.commands, key=_IN_ORDER.index)
 
 
-class _UncutHelp(TyperCommand):
-    """Prints its options in a list, since the table of the group's help cuts long names at 80 columns."""
+class _Command(TyperCommand):
+    """Prints its options in a list, since the table of the group's help cuts long names at 80 columns.
+
+    It refuses empty arguments: an empty path would mean the current folder.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for before, argument in zip(["", *args], args, strict=False):
+            option = before if argument == "" and before.startswith("-") else ""
+            if joined := re.fullmatch(r"(--[\w-]+)=", argument):
+                option = joined[1]
+            if argument == "" or joined:
+                what = f"The value of {option}" if option else "An argument"
+                raise BadInput(f"{what} is empty; expected a value. A variable of the shell may not be set.")
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super(TyperCommand, self).format_help(ctx, formatter)
@@ -70,7 +84,7 @@ def command(example: str) -> Callable[[Callable[..., None]], Callable[..., None]
     """Register a command whose help ends with an example; the tests run every example."""
     name = example.split()[1]
     panel = next(panel for panel, names in PANELS.items() if name in names)
-    register = app.command(cls=_UncutHelp, epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
+    register = app.command(cls=_Command, epilog=f"Example: `{example}`", no_args_is_help=False, rich_help_panel=panel)
     return (lambda function: register(_with_training_libraries(function))) if name in TRAINING else register
 
 

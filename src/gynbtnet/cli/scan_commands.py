@@ -64,12 +64,19 @@ def inspect(
     """
     from gynbtnet.datasets.inspection import inspect_folder
     from gynbtnet.datasets.inspection_picture import write_inspection_picture
-    from gynbtnet.datasets.inspection_summary import list_roi_names, summarise_inspection, write_aliases_draft
+    from gynbtnet.datasets.inspection_summary import (
+        check_draft_is_new,
+        list_roi_names,
+        summarise_inspection,
+        write_aliases_draft,
+    )
     from gynbtnet.imaging.dicom.slice_repairs import Repairs
     from gynbtnet.imaging.structure_names import StructureNames
 
     if out.suffix != ".png":
         raise BadInput(f"--out {out} is not a PNG file name; end the name in .png.")
+    if write_aliases:
+        check_draft_is_new(write_aliases)
     names = StructureNames.load(aliases)
     inspection = inspect_folder(folder, names, Repairs(missing_slices, unequal_spacing, gantry_tilt))
     for line in summarise_inspection(inspection, names):

@@ -273,7 +273,10 @@ def _inspect_rtstruct_without_ct(
     except BadInput as error:
         return InspectedItem(patient, str(path.relative_to(folder)), "RTSTRUCT", problem=str(error))
     item = _inspect_rtstruct(path, patient, folder, names, "" if kinds else problem)
-    return replace(item, contents=f"{item.contents} (drawn on {', '.join(sorted(kinds))})") if kinds else item
+    if not kinds:
+        return item
+    drawn_on = f"drawn on {', '.join(sorted(kinds))}"
+    return replace(item, contents=f"{item.contents} ({drawn_on})" if item.contents else drawn_on)
 
 
 def _inspect_file(path: Path, modality: str, patient: int, folder: Path, names: StructureNames) -> InspectedItem:

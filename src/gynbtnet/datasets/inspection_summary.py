@@ -78,6 +78,16 @@ def summarise_inspection(inspection: Inspection, names: StructureNames) -> tuple
     )
 
 
+def check_draft_is_new(path: Path) -> None:
+    """Check that a draft of an alias file would replace nothing.
+
+    Raises:
+        BadInput: If the file exists.
+    """
+    if path.exists():
+        raise BadInput(f"{path} exists, and may contain confirmed names; give another file name.")
+
+
 def write_aliases_draft(listed: tuple[RoiName, ...], path: Path, folder: Path) -> None:
     """Write a draft of an alias file: all names with their counts, and proposals as comments, to be confirmed.
 
@@ -91,8 +101,7 @@ def write_aliases_draft(listed: tuple[RoiName, ...], path: Path, folder: Path) -
     Raises:
         BadInput: If the file exists.
     """
-    if path.exists():
-        raise BadInput(f"{path} exists, and may contain confirmed names; give another file name.")
+    check_draft_is_new(path)
     lines = [
         f"# Names of ROIs in {folder.name}, with the number of structure sets that have each.",
         "# To confirm a proposal, remove the # before its line and before the structure above it.",
