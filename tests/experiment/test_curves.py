@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -232,6 +234,42 @@ def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> Non
     before = {name: (folder / name).read_bytes() for name in [*names, page.name]}
     report_curves(folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def _rows(text: str, change: Callable[[list[str]], list[str]]) -> str:
+    return "".join(change(text.splitlines(keepends=True)))
+
+
+@pytest.mark.parametrize(
+    ("table", "damage", "words"),
+    [
+        ("points.csv", lambda text: "", "has no rows"),
+        ("points.csv", lambda text: "[]", "has no rows"),
+        ("points.csv", lambda text: _rows(text, lambda rows: rows[:1]), "has no rows"),
+        ("points.csv", lambda text: _rows(text, lambda rows: rows[:-1]), r"points\.csv is damaged: it lacks the run"),
+        (
+            "points.csv",
+            lambda text: text[: text.rindex(",")],
+            r"row \d+ has \d+ cells, but",
+        ),
+        ("points.csv", lambda text: text.replace("seed,draw", "seed,seed"), "it has a column twice"),
+        ("points.csv", lambda text: text.replace(",0.", ",-0.", 1), "column mean_dsc: Input should be greater"),
+        ("points.csv", lambda text: text.replace(",240.0,", ",nan,", 1), "column budget"),
+        ("scores.csv", lambda text: _rows(text, lambda rows: rows[:1]), "has no rows"),
+        ("scores.csv", lambda text: text.replace("\n", ",\n").replace(",\n", "\n", 1), r"row 0 has (\d+) cells, but"),
+        ("scores.csv", lambda text: text[: text.rindex(",")], r"row \d+ has \d+ cells, but"),
+        ("scores.csv", lambda text: text.replace(",bladder,", ",liver,"), "liver is not a structure of these curves"),
+        ("scores.csv", lambda text: text.replace("points/nnunet/", "points/unet/"), "is not one of this design"),
+        ("scores.csv", lambda text: text + "\0", "absent or damaged|cells"),
+    ],
+)
+def test_damaged_tables_are_reported(
+    folder: Path, tmp_path: Path, table: str, damage: Callable[[str], str], words: str
+) -> None:
+    path = shutil.copytree(folder, tmp_path / "curves") / table
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(BadInput, match=words):
+        report_curves(path.parent)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Tables of learning curves, checked when they are read."""
 
+import csv
 from pathlib import Path
 
 import pandas as pd
@@ -17,12 +18,23 @@ def read_text_table(path: Path, remedy: str) -> pd.DataFrame:
         remedy: advice for an absent or damaged file, as a sentence.
 
     Raises:
-        BadInput: If the file is absent or no table.
+        BadInput: If the file is absent or no table, has no rows, or has rows of different lengths.
     """
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
+        with path.open(newline="", encoding="utf-8") as file:
+            heads, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
+    except (OSError, ValueError, csv.Error) as error:
         raise BadInput(f"{path} is absent or damaged. {remedy}") from error
+    if not rows:
+        raise BadInput(f"{path} is damaged: it has no rows. {remedy}")
+    if len(set(heads)) < len(heads):
+        raise BadInput(f"{path} is damaged: it has a column twice. {remedy}")
+    other = next((number for number, row in enumerate(rows) if len(row) != len(heads)), None)
+    if other is not None:
+        raise BadInput(
+            f"{path} is damaged: row {other} has {len(rows[other])} cells, but there are {len(heads)} columns. {remedy}"
+        )
+    return pd.DataFrame(rows, columns=heads, dtype=str)
 
 
 def read_scores(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.DataFrame:

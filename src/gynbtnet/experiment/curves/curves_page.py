@@ -25,6 +25,7 @@ from gynbtnet.experiment.curves.run_record import points_table, read_records
 from gynbtnet.experiment.curves.setup import CurvesSetup, read_setup
 from gynbtnet.pages.page_frame import RESEARCH_USE, SYNTHETIC
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted, enumeration
 
 _REMEDY = (
@@ -50,6 +51,7 @@ def report_curves(folder: Path) -> Path:
     folders = CurvesFolder(Path(folder).absolute())
     setup = read_setup(folders)
     points, scores = points_table(read_records(folders.points, _REMEDY)), read_scores(folders.scores, _REMEDY)
+    _check_same_runs(points, scores, setup, folders)
     differences = difference_table(points, scores, setup)
     structures = structure_table(points, scores, setup)
     for name, table in (("differences", differences), ("structures", structures)):
@@ -62,6 +64,18 @@ def report_curves(folder: Path) -> Path:
         lines = _lines(setup, points, differences, structures)
         partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folders.results
+
+
+def _check_same_runs(points: pd.DataFrame, scores: pd.DataFrame, setup: CurvesSetup, folders: CurvesFolder) -> None:
+    """Check that the tables have the same runs, and only those of the design."""
+    designed, finished, scored = {run.name for run in setup.runs}, set(points["run"]), set(scores["run"])
+    if others := (finished | scored) - designed:
+        raise BadInput(f"The run {min(others)} in the tables of {folders.folder} is not one of this design. {_REMEDY}")
+    if absent := finished ^ scored:
+        lacking = folders.scores if min(absent) in finished else folders.points
+        raise BadInput(f"{lacking} is damaged: it lacks the run {min(absent)}. {_REMEDY}")
+    if others := set(scores["structure"]).difference(setup.structures):
+        raise BadInput(f"{folders.scores} is damaged: {min(others)} is not a structure of these curves. {_REMEDY}")
 
 
 def structure_table(points: pd.DataFrame, scores: pd.DataFrame, setup: CurvesSetup) -> pd.DataFrame:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated
 
 import pandas as pd
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.experiment.curves.checked_tables import read_scores, read_text_table
@@ -22,6 +23,9 @@ from gynbtnet.training.run_cost import TrainingCost
 _SCORE_COLUMNS = ("case", "patient", "structure", "dsc", "hd95_mm", "asd_mm", "missing_in")
 _REMEDY = "delete the folder of this run and call the same command again"
 _DELETE_RUN = "Delete the folder of this run and call the same command again."
+
+_Count = Annotated[int, Field(ge=0)]
+_Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,17 @@ class RunRecord:
     kind: str
     model: str
     candidate: str
-    budget: float
-    patients: int
+    budget: _Amount
+    patients: _Count
     all_patients: bool
     seed: int
     draw: int | None
-    mean_dsc: float | None
-    steps: int
-    cpu_seconds: float | None
-    earlier_steps: int
-    earlier_cpu_seconds: float
-    parameters: int | None
+    mean_dsc: Annotated[float, Field(ge=0, le=1)] | None
+    steps: _Count
+    cpu_seconds: _Amount | None
+    earlier_steps: _Count
+    earlier_cpu_seconds: _Amount
+    parameters: _Count | None
     version: str
     machine: str
 
@@ -133,12 +137,11 @@ def read_records(path: Path, remedy: str) -> tuple[RunRecord, ...]:
     Raises:
         BadInput: If the file is absent or damaged, or has a run twice.
     """
-    cells = read_text_table(path, remedy).to_dict("records")
-    rows = [{name: cell or None for name, cell in row.items()} for row in cells]
+    rows = [
+        {name: cell or None for name, cell in row.items()} for row in read_text_table(path, remedy).to_dict("records")
+    ]
     try:
-        records = TypeAdapter(tuple[RunRecord, ...]).validate_python(
-            [{name: cell or None for name, cell in row.items()} for row in rows]
-        )
+        records = TypeAdapter(tuple[RunRecord, ...]).validate_python(rows)
     except ValidationError as error:
         first = error.errors()[0]
         raise BadInput(
