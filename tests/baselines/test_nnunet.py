@@ -204,7 +204,7 @@ def test_spacing_and_memory_are_the_planners(
 
 @pytest.mark.slow
 def test_from_a_split_to_contours(
-    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
     settings, out = NnUNetSettings(**TINY, mirror_axes=("x",)), tmp_path / "run"
@@ -236,7 +236,10 @@ def test_from_a_split_to_contours(
     with pytest.raises(BadInput, match=r"asks for z, but .* was trained with x mirrored"):
         model.segment([read_volume(test.cases[0].image)], PredictionSettings(mirrored_axes=("z",)))
     case = test.cases[0]
+    capfd.readouterr()
     contours = model.segment([read_volume(case.image)], PredictionSettings())
+    shown = capfd.readouterr().err
+    assert "Predicting" in shown and "\r" not in shown
     assert contours.segmentation.labels.geometry.is_same(case.geometry)
     theirs = own_prediction(out, [0], case.image, tmp_path / "theirs")
     assert np.array_equal(contours.segmentation.labels.array, theirs)

@@ -16,6 +16,7 @@ from safetensors.torch import load_model
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, import_nnunet_library
 from gynbtnet.baselines.nnunet_mirroring import nnunet_axes
 from gynbtnet.baselines.nnunet_plan_changes import GYNBTNET
+from gynbtnet.baselines.nnunet_progress import nnunet_progress
 from gynbtnet.baselines.nnunet_trainers import find_trainer
 from gynbtnet.baselines.nnunet_training import RECORD
 from gynbtnet.imaging.geometry import Geometry
@@ -170,7 +171,7 @@ class NnUNetModel:
         transpose = self.predictor.plans_manager.transpose_forward
         mirrored = [axis for axis in nnunet_axes(axes, [geometry], transpose) if axis in self.trained_axes]
         self.predictor.use_mirroring, self.predictor.allowed_mirroring_axes = bool(mirrored), tuple(mirrored) or None
-        with import_nnunet_library():
+        with import_nnunet_library(), nnunet_progress():
             predicted = self.predictor.predict_single_npy_array(
                 image, {"spacing": list(geometry.spacing)}, save_or_return_probabilities=self.outputs is not None
             )

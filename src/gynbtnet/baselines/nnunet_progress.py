@@ -1,4 +1,4 @@
-"""Progress of nnU-Net's preparation, shown as ours: a bar, or lines if there is no terminal."""
+"""Progress of nnU-Net's preparation and prediction, shown as ours: a bar, or lines if there is no terminal."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,14 +10,16 @@ from gynbtnet.runtime.progress import Advance, progress_bar
 _MODULES = (
     "nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor",
     "nnunetv2.preprocessing.preprocessors.default_preprocessor",
+    "nnunetv2.inference.predict_from_raw_data",
 )
 
 
 class _Bar:
     """The part of tqdm's bar that these modules use: a context, and ``update``."""
 
-    def __init__(self, desc: str, total: int, **_: Any) -> None:
-        self._context: AbstractContextManager[Advance] = progress_bar(f"nnU-Net: {desc.lower()}", total)
+    def __init__(self, desc: str | None, total: int, **_: Any) -> None:
+        title = f"nnU-Net: {desc.lower()}" if desc else "Predicting"
+        self._context: AbstractContextManager[Advance] = progress_bar(title, total)
 
     def __enter__(self) -> "_Bar":
         self._advance = self._context.__enter__()
@@ -31,8 +33,8 @@ class _Bar:
 
 
 @contextmanager
-def progress_of_preparation() -> Iterator[None]:
-    """Show the progress of nnU-Net's fingerprint and preprocessing on our console, within a context."""
+def nnunet_progress() -> Iterator[None]:
+    """Show the progress of nnU-Net's fingerprint, preprocessing and prediction on our console, within a context."""
     modules: list[Any] = [import_module(name) for name in _MODULES]
     bars = [module.tqdm for module in modules]
     for module in modules:

@@ -20,7 +20,7 @@ from gynbtnet.baselines.nnunet_epochs import run_epochs
 from gynbtnet.baselines.nnunet_library import CONFIGURATION, DATASET, DATASET_ID, import_nnunet_library
 from gynbtnet.baselines.nnunet_mirroring import axes_within, nnunet_axes, trainable_axes
 from gynbtnet.baselines.nnunet_plan_changes import changed_plans
-from gynbtnet.baselines.nnunet_progress import progress_of_preparation
+from gynbtnet.baselines.nnunet_progress import nnunet_progress
 from gynbtnet.baselines.nnunet_raw_dataset import write_raw_dataset
 from gynbtnet.baselines.nnunet_schedule import schedule_by_share
 from gynbtnet.baselines.nnunet_trainers import check_trainer, configure_optimiser, find_trainer
@@ -113,7 +113,7 @@ def train_nnunet(
     if run.last_weights.is_file():
         return run.path
     variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
-    with import_nnunet_library(out / "log.txt", **variables), progress_of_preparation():
+    with import_nnunet_library(out / "log.txt", **variables), nnunet_progress():
         plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs, regions)
         write_json(split.nnunet_folds(training_cohort), out / "preprocessed" / DATASET / "splits_final.json")
     if settings.workers is not None:  # the planner would use 0 as a number of threads
