@@ -87,9 +87,10 @@ def test_zips_keep_what_a_model_was_trained_on_and_evaluated_with(model_folder: 
 
 def test_a_model_without_the_files_is_a_model(model_folder: Path) -> None:
     assert evaluated_settings(model_folder) is None
-    (model_folder / "training_data.json").write_text("{")
-    with pytest.raises(BadInput, match=r"training_data\.json"):
-        load_model(model_folder)
+    for damaged in ("{", '{"scans": 3, "patients": -1, "synthetic": false}'):
+        (model_folder / "training_data.json").write_text(damaged)
+        with pytest.raises(BadInput, match=r"training_data\.json"):
+            load_model(model_folder)
 
 
 def test_folds_are_described_together() -> None:

@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from gynbtnet.preparation.store import PreparedCase
 from gynbtnet.runtime.json_files import read_json, write_changed_json
@@ -22,8 +25,8 @@ class TrainingData:
         synthetic: True if no real patient was scanned.
     """
 
-    scans: int
-    patients: int
+    scans: Annotated[int, Field(ge=1)]
+    patients: Annotated[int, Field(ge=1)]
     synthetic: bool
 
     @classmethod

@@ -159,7 +159,9 @@ def _read(
     preset: str,
     keep_network: bool,
 ) -> Plan:
-    back = plans["transpose_backward"]
+    forward, back = plans["transpose_forward"], plans["transpose_backward"]
+    if not sorted(forward) == sorted(back) == [back[axis] for axis in forward] == [0, 1, 2]:
+        raise ValueError("transpose_forward and transpose_backward are not orders of 0, 1 and 2 that undo each other")
     patch: Triple = _three(configuration["patch_size"], _whole, back)
     channels = parse_channel_names(dataset["channel_names"])
     normalisation = _normalisation(configuration, channels)
