@@ -66,6 +66,19 @@ def by_patient(result: TrialResult) -> dict[str, float]:
     return {patient: statistics.fmean(values) for patient, values in table.items()}
 
 
+def cells(results: list[TrialResult], first: list[dict[str, float]]) -> tuple[str, ...]:
+    """Return the row of a run: a result per draw, and those of the run that it is compared with."""
+    values = [by_patient(result) for result in results]
+    means = [statistics.fmean(draw.values()) for draw in values]
+    differences = [own[patient] - other[patient] for own, other in zip(values, first, strict=True) for patient in own]
+    return (
+        f"{statistics.fmean(result.cost.steps for result in results):.0f}",
+        *(f"{statistics.fmean(means):.3f}", ", ".join(f"{mean:.3f}" for mean in means)),
+        f"{statistics.fmean(differences):+.3f}",
+        f"{sum(difference > 0 for difference in differences)} of {len(differences)}",
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare settings of stage 3 after a transfer.")
     parser.add_argument("curves", type=Path, help="folder of `gynbtnet benchmark curves`")
@@ -79,34 +92,20 @@ def main() -> None:
     cohort, split = Cohort.load(options.curves / "cohorts" / "task"), Split.load(options.curves / "split.json")
     pool, scored = split.training_patients(0), split.validation_patients(0)
     out = options.out.absolute() / f"{options.patients}-patients_{options.seconds:g}-seconds"
-    print(f"\n{options.patients} contoured patients, {options.seconds:g} CPU seconds, {len(scored)} patients scored\n")
-    print(
-        "| run | steps | mean DSC | by draw | minus the first run | patients and draws that are better |\n"
-        + "|---" * 6
-        + "|"
-    )
-    first: list[dict[str, float]] = []
-    for name in options.runs:
-        results = []
-        for draw in range(options.draws):
-            order = np.random.default_rng((split.seed, draw)).permutation(len(pool))
-            training = tuple(sorted(pool[index] for index in order[: options.patients]))
+    results: dict[str, list[TrialResult]] = {name: [] for name in options.runs}
+    for draw in range(options.draws):
+        order = np.random.default_rng((split.seed, draw)).permutation(len(pool))
+        training = tuple(sorted(pool[index] for index in order[: options.patients]))
+        for name in options.runs:
             start = None if name == "scratch" else stage_2(options.curves, draw)
             trial = Trial(name, recipe_with(RUNS[name], options.seconds), draw, training, scored, start)
-            results.append(run_trial(trial, cohort, out / name / f"draw-{draw}", prepared=out / "prepared"))
-        values = [by_patient(result) for result in results]
-        first = first or values
-        means = [statistics.fmean(draw.values()) for draw in values]
-        differences = [
-            own[patient] - other[patient] for own, other in zip(values, first, strict=True) for patient in own
-        ]
-        steps = statistics.fmean(result.cost.steps for result in results)
-        columns = (
-            *(f"{steps:.0f}", f"{statistics.fmean(means):.3f}", ", ".join(f"{mean:.3f}" for mean in means)),
-            f"{statistics.fmean(differences):+.3f}",
-            f"{sum(difference > 0 for difference in differences)} of {len(differences)}",
-        )
-        print(f"| {name} | {' | '.join(columns)} |", flush=True)
+            results[name].append(run_trial(trial, cohort, out / name / f"draw-{draw}", prepared=out / "prepared"))
+    print(f"\n{options.patients} contoured patients, {options.seconds:g} CPU seconds, {len(scored)} patients scored\n")
+    print("| run | steps | mean DSC | by draw | minus the first run | patients and draws that are better |")
+    print("|---" * 6 + "|")
+    first = [by_patient(result) for result in results[options.runs[0]]]
+    for name, own in results.items():
+        print(f"| {name} | {' | '.join(cells(own, first))} |")
 
 
 if __name__ == "__main__":
