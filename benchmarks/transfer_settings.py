@@ -32,6 +32,8 @@ RUNS: dict[str, Mapping[str, Any]] = {
     "sgd": SGD,
     "sgd-encoder-0.1": SGD | {"encoder_learning_rate": 0.1},
     "adamw": ADAMW,
+    "adamw-1e-3": {"learning_rate": 1e-3},
+    "sgd-1e-2": SGD | {"learning_rate": 1e-2},
     "adamw-encoder-0.1": ADAMW | {"encoder_learning_rate": 0.1},
     "adamw-decoder-first": ADAMW | {"decoder_first_share": 0.2},
     "adamw-full-augmentation": ADAMW | {"augmentation": "full"},
