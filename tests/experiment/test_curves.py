@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from gynbtnet.datasets import Cohort, Split
+from gynbtnet.experiment.curves.curve_figures import budget_figure
 from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.differences import difference_table
 from gynbtnet.experiment.curves.earlier_stages import earlier_stages
@@ -234,6 +235,13 @@ def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> Non
     before = {name: (folder / name).read_bytes() for name in [*names, page.name]}
     report_curves(folder)
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_the_time_of_the_task_is_marked_at_its_budgets(setup: CurvesSetup) -> None:
+    points, _ = tables(setup)
+    task, whole = budget_figure(points, setup).axes
+    assert [label.get_text() for label in task.get_xticklabels()] == ["4", "12", "36", "108"]
+    assert task.get_ylim() == whole.get_ylim()
 
 
 def _rows(text: str, change: Callable[[list[str]], list[str]]) -> str:

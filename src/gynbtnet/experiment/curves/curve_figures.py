@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from gynbtnet.experiment.curves.findings import amount
 from gynbtnet.experiment.curves.setup import CurvesSetup
@@ -44,6 +44,10 @@ def budget_figure(points: pd.DataFrame, setup: CurvesSetup) -> Figure:
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
         panel.set_xlabel(f"CPU minutes: {title}")
+    if setup.design.unit != "steps":  # the task's times are then the budgets
+        minutes = sorted({budget / 60 for budget in data["budget"]})
+        axes[0].set_xticks(minutes, [f"{value:g}" for value in minutes])
+        axes[0].xaxis.set_minor_locator(NullLocator())
     axes[0].set_ylabel(f"mean DSC of {setup.held_out} patients held out")
     _finish(figure, axes[0], setup, legend_columns=4)
     return figure
