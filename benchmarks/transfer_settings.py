@@ -34,6 +34,7 @@ RUNS: dict[str, Mapping[str, Any]] = {
     "adamw": ADAMW,
     "adamw-1e-3": {"learning_rate": 1e-3},
     "sgd-1e-2": SGD | {"learning_rate": 1e-2},
+    "sgd-3e-3": SGD | {"learning_rate": 3e-3},
     "adamw-encoder-0.1": ADAMW | {"encoder_learning_rate": 0.1},
     "adamw-decoder-first": ADAMW | {"decoder_first_share": 0.2},
     "adamw-full-augmentation": ADAMW | {"augmentation": "full"},

@@ -143,7 +143,7 @@ def test_what_does_not_fit(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="reads the channels CT, but the cohort has T2"):
         plan_like(ball_plan(channels=("T2",)), folder)
     for changes, words in (
-        ({"transpose_backward": [1, 0, 2]}, "permutes the axes"),
+        ({"transpose_forward": [1, 0, 2], "transpose_backward": [1, 0, 2]}, "permutes the axes"),
         ({"configuration": {"previous_stage": "3d_lowres"}}, "only networks of 3d_fullres and 3d_lowres"),
         ({"configuration": {"normalization_schemes": ["RescaleTo01Normalization"]}}, "RescaleTo01Normalization"),
     ):
