@@ -322,7 +322,8 @@ def test_runs_that_were_finished_elsewhere_count(
         ("scores.csv", ",dsc,", ",dice,", "scores.csv is damaged: it has no column dsc"),
         ("scores.csv", "run,", "runs,", "scores.csv is damaged: it has no column run"),
         ("scores.csv", ",5.0,", ",five,", "a score is not a number"),
-        ("scores.csv", ",5.0,", ",-5.0,", "a distance is negative"),
+        ("scores.csv", ",5.0,", ",-5.0,", "a distance is negative or infinite"),
+        ("scores.csv", ",5.0,", ",inf,", "a distance is negative or infinite"),
         ("scores.csv", ",p7_f1,p7,", ",p7_f1,,", "a row has no patient"),
         ("scores.csv", ",p7_f1,p7,", ",,p7,", "a row has no case"),
         ("scores.csv", ",p7_f1,p7,bladder,", ",p7_f1,p7,rectum,", "it has a structure of a case twice"),
@@ -349,6 +350,14 @@ def test_runs_of_other_curves_are_refused(
     with pytest.raises(BadInput, match=words):
         take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), CurvesFolder(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
+
+
+def test_tables_that_a_spreadsheet_has_saved_are_read(folder: Path, tmp_path: Path) -> None:
+    saved = shutil.copytree(folder, tmp_path / "curves")
+    for name in ("points.csv", "scores.csv"):
+        text = (saved / name).read_text()
+        (saved / name).write_text("\ufeff" + text.replace("\n", "\r\n"), encoding="utf-8", newline="")
+    assert report_curves(saved).read_text() == report_curves(folder).read_text()
 
 
 def test_names_that_look_like_numbers_stay_as_they_are(

@@ -69,6 +69,7 @@ def _first_problem(scores: Sequence[Score], settings: ScoringSettings) -> str | 
 
 
 def _problem_of(score: Score, *, scored: bool) -> str | None:
+    """Return what is wrong with one row; None if nothing is."""
     blank = [name for name in ("case", "patient", "structure") if not getattr(score, name).strip()]
     if blank:
         return f"a row without {blank[0]}"

@@ -1,6 +1,7 @@
 """Tables of learning curves, checked when they are read."""
 
 import csv
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,7 @@ def read_text_table(path: Path, remedy: str) -> pd.DataFrame:
         BadInput: If the file is absent or no table, has no rows, or has rows of different lengths.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             heads, *rows = [row for row in csv.reader(file, strict=True) if row] or [[]]
     except (OSError, ValueError, csv.Error) as error:
         raise BadInput(f"{path} is absent or damaged. {remedy}") from error
@@ -59,8 +60,8 @@ def read_scores(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.Data
         raise BadInput(f"{path} is damaged: a score is not a number. {remedy}") from error
     if ((numbers["dsc"] < 0) | (numbers["dsc"] > 1)).any():
         raise BadInput(f"{path} is damaged: a DSC is not between 0 and 1. {remedy}")
-    if ((numbers["hd95_mm"] < 0) | (numbers["asd_mm"] < 0)).any():
-        raise BadInput(f"{path} is damaged: a distance is negative. {remedy}")
+    if any(((numbers[name] < 0) | (numbers[name] == math.inf)).any() for name in ("hd95_mm", "asd_mm")):
+        raise BadInput(f"{path} is damaged: a distance is negative or infinite. {remedy}")
     blank = [name for name in (*keys, "patient") if (table[name].str.strip() == "").any()]
     if blank:
         raise BadInput(f"{path} is damaged: a row has no {blank[0]}. {remedy}")
