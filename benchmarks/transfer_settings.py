@@ -37,6 +37,8 @@ RUNS: dict[str, Mapping[str, Any]] = {
     "sgd-3e-3": SGD | {"learning_rate": 3e-3},
     "adamw-encoder-0.1": ADAMW | {"encoder_learning_rate": 0.1},
     "adamw-decoder-first": ADAMW | {"decoder_first_share": 0.2},
+    "adamw-1e-3-heads-1e-2": {"learning_rate": 1e-3, "new_head_learning_rate": 10},
+    "sgd-1e-2-heads-0.1": SGD | {"learning_rate": 1e-2, "new_head_learning_rate": 10},
     "adamw-full-augmentation": ADAMW | {"augmentation": "full"},
 }
 """Changes of the curves' stage 3, by name; all but ``scratch`` start from stage 2. ``sgd`` is what the curves chose."""

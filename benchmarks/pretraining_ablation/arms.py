@@ -94,6 +94,7 @@ _TASK_SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "encoder rate 0.3": {"encoder_learning_rate": 0.3},
     "encoder rate 0.1": {"encoder_learning_rate": 0.1},
     "new heads 0.1": {"new_head_scale": 0.1},
+    "rate 6e-4, of new heads 6e-3": {"learning_rate": 6e-4, "new_head_learning_rate": 10},
     "decoder first 0.1": {"decoder_first_share": 0.1},
     "EMA 0.98": {"ema": 0.98},
 }

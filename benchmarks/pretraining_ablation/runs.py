@@ -40,8 +40,8 @@ COMMON: Mapping[str, Any] = {
     "mirror_axes": ("x",),
 }
 """Settings of all stages: a learning rate and mirrored axes with which a short run learns."""
-SCALING = CTScaling(lower=-1000, upper=1500, mean=40, sd=250)
-"""One scale of intensities for all stages, about that of soft tissue, gas and metal around an applicator."""
+SCALING = CTScaling(lower=-200, upper=300, mean=40, sd=80)
+"""One scale of intensities for all stages, that of soft tissue, as in the recipes for small machines."""
 STAGE_1: Mapping[str, Any] = {"learning_rate": 3e-3, "initialisation": "he", "crops": "body"}
 SEGMENTATION: Mapping[str, Any] = {"foreground_rule": "last_of_batch", "supervise_coarsest": False}
 TASK: Mapping[str, Any] = {"foreground_oversampling": 0.5}

@@ -281,6 +281,7 @@ PAPERS_OPTIMISER = {
     "encoder_learning_rate": 1,
     "decoder_first_share": 0,
     "new_head_scale": 1,
+    "new_head_learning_rate": 1,
 }
 
 

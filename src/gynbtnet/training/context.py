@@ -6,6 +6,7 @@ from functools import cached_property
 
 from lightning_fabric import Fabric
 
+from gynbtnet.networks.transfer import Parts
 from gynbtnet.training.checkpoint import Progress, is_sharded
 from gynbtnet.training.cost_meter import Clock, ProcessClock, UsedTime
 from gynbtnet.training.data.batches import Batches
@@ -27,7 +28,7 @@ class TrainingContext:
         settings: settings of the run.
         run: folder of the run.
         clock: clock that measures what the run uses of its budget.
-        transferred: True if the encoder has the weights of an earlier stage.
+        transferred: parts of the network that have the weights of an earlier stage; None: from scratch.
     """
 
     fabric: Fabric
@@ -37,7 +38,7 @@ class TrainingContext:
     settings: TrainingSettings
     run: RunFolder
     clock: Clock = field(default_factory=ProcessClock)
-    transferred: bool = False
+    transferred: Parts | None = None
 
     @property
     def global_batch_size(self) -> int:
@@ -78,14 +79,22 @@ class TrainingContext:
 
     @property
     def encoder_rate(self) -> float:
-        """Learning rate of the encoder, divided by that of the other parts."""
-        if not self.transferred or not isinstance(self.settings, SegmentationSettings):
+        """Learning rate of the encoder, divided by that of the decoder."""
+        if self.transferred is None or not isinstance(self.settings, SegmentationSettings):
             return 1.0
         return self.settings.encoder_learning_rate
 
+    @property
+    def head_rate(self) -> float:
+        """Learning rate of the segmentation heads, divided by that of the decoder."""
+        has_new_heads = self.transferred in ("encoder", "all_but_heads")
+        if not has_new_heads or not isinstance(self.settings, SegmentationSettings):
+            return 1.0
+        return self.settings.new_head_learning_rate
+
     def trains_encoder(self, used: float) -> bool:
         """Return whether a step trains the encoder; a transferred one isn't trained in ``decoder_first_share``."""
-        if not self.transferred or not isinstance(self.settings, SegmentationSettings):
+        if self.transferred is None or not isinstance(self.settings, SegmentationSettings):
             return True
         return used >= self.settings.decoder_first_share * self.length
 

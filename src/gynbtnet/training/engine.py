@@ -181,7 +181,8 @@ def _setup(context: TrainingContext, progress: Progress) -> _Learner:
     forms = candidate_forms(network, settings, fabric.device, context.total_steps)
     form = choose_form(network, forms, progress.network_form, fabric.device, fabric.broadcast)
     wrapped = fabric.setup_module(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
-    optimizer = make_optimiser(parameter_groups(network, settings, encoder_rate=context.encoder_rate), settings)
+    groups = parameter_groups(network, settings, encoder_rate=context.encoder_rate, head_rate=context.head_rate)
+    optimizer = make_optimiser(groups, settings)
     wrapped_optimizer = cast(Optimizer, fabric.setup_optimizers(optimizer))
     averaged = None if settings.ema is None else AveragedWeights(network, settings.ema)
     encoder = [] if context.trains_encoder(0) else encoder_parameters(network)

@@ -43,6 +43,7 @@ LEGACY_VALUES: Mapping[str, Any] = {
     "encoder_learning_rate": 1,
     "decoder_first_share": 0,
     "new_head_scale": 1,
+    "new_head_learning_rate": 1,
     "mirror_axes": ["z", "y", "x"],
     "weight_decay_on": "all",
     "freeze_idle_biases": False,

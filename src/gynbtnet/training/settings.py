@@ -288,6 +288,12 @@ class SegmentationSettings(TrainingSettings):
         description="Factor of the new weights of the segmentation heads, if the encoder comes from an earlier stage. "
         "From scratch, it has no effect.",
     )
+    new_head_learning_rate: float = Field(
+        1,
+        gt=0,
+        description="Learning rate of new segmentation heads, as a factor of learning_rate, if the encoder comes from "
+        "an earlier stage. Above 1, the other layers keep more of that stage. From scratch, it has no effect.",
+    )
     batch_dice: bool = Field(
         False, description="Compute the Dice loss over all patches of a batch instead of each patch."
     )

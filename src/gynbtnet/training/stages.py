@@ -247,7 +247,7 @@ def finetune(
         regions=plan.regions,
     )
     context = TrainingContext(fabric, objective, training, validation, settings, run)
-    fit(context if start is None else replace(context, transferred=True))
+    fit(context if source is None else replace(context, transferred=source.parts))
     return run.path
 
 

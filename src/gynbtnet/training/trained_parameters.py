@@ -37,7 +37,7 @@ def encoder_parameters(network: nn.Module) -> list[nn.Parameter]:
 
 
 def parameter_groups(
-    network: nn.Module, settings: TrainingSettings, *, encoder_rate: float = 1.0
+    network: nn.Module, settings: TrainingSettings, *, encoder_rate: float = 1.0, head_rate: float = 1.0
 ) -> list[dict[str, Any]]:
     """Return the trained parameters for the optimiser: groups with a ``weight_decay`` and a ``rate_factor``.
 
@@ -47,14 +47,21 @@ def parameter_groups(
     Args:
         network: network with its untrained parameters frozen.
         settings: settings of the run.
-        encoder_rate: learning rate of the encoder, as a factor of that of the other parts.
+        encoder_rate: learning rate of the encoder, as a factor of that of the decoder.
+        head_rate: learning rate of the segmentation heads, as a factor of that of the decoder.
     """
-    if encoder_rate == 1:
-        return _decay_groups(_trained(network), settings, 1.0)
     part_names = _part_names(network)
-    encoder = [item for item in _trained(network) if part_names.belongs(item[0], "encoder")]
-    others = [item for item in _trained(network) if not part_names.belongs(item[0], "encoder")]
-    return _decay_groups(encoder, settings, encoder_rate) + _decay_groups(others, settings, 1.0)
+
+    def rate_of(name: str) -> float:
+        if part_names.belongs(name, "encoder"):
+            return encoder_rate
+        return 1.0 if part_names.belongs(name, "all_but_heads") else head_rate
+
+    groups = []
+    for factor in dict.fromkeys((encoder_rate, 1.0, head_rate)):
+        trained = [(name, parameter) for name, parameter in _trained(network) if rate_of(name) == factor]
+        groups += _decay_groups(trained, settings, factor)
+    return groups
 
 
 def _part_names(network: nn.Module) -> PartNames:

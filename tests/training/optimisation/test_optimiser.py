@@ -52,6 +52,7 @@ def pretrained(prepared: PreparedCohort, tmp_path_factory: pytest.TempPathFactor
     [
         {"optimiser": "sgd", "momentum": 0.9, "schedule": "poly", "ema": 0.5},
         {"encoder_learning_rate": 0.1, "decoder_first_share": 0.5, "new_head_scale": 0.1},
+        {"new_head_learning_rate": 10},
     ],
 )
 def test_an_interrupted_run_ends_with_the_same_weights(
@@ -93,13 +94,37 @@ def test_the_encoder_waits_for_its_share_of_the_run(prepared: PreparedCohort, pr
 
 def test_settings_of_a_transfer_have_no_effect_from_scratch(prepared: PreparedCohort, tmp_path: Path) -> None:
     quick = {**QUICK, "epochs": 1}
-    changes = {"encoder_learning_rate": 0.1, "decoder_first_share": 0.5, "new_head_scale": 0.1}
+    changes = {
+        "encoder_learning_rate": 0.1,
+        "decoder_first_share": 0.5,
+        "new_head_scale": 0.1,
+        "new_head_learning_rate": 10,
+    }
     plain, changed = (
         finetune(prepared, SegmentationSettings(**quick, **values), tmp_path / str(len(values)), **SIDES)
         for values in ({}, changes)
     )
     name = "weights_last.safetensors"
     assert (plain / name).read_bytes() == (changed / name).read_bytes()
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_only_new_heads_have_a_rate_of_their_own(prepared: PreparedCohort, tmp_path: Path, kept: bool) -> None:
+    """In a single step, SGD moves the heads four times as far; heads that are kept learn like the other layers."""
+    quick = {**QUICK, "epochs": 1, "optimiser": "sgd", "weight_decay": 0}
+    first = finetune(prepared, SegmentationSettings(**quick), tmp_path / "first", **SIDES)
+    moved = {}
+    for factor in (1e-9, 1, 4):
+        settings = SegmentationSettings(**quick, new_head_learning_rate=factor)
+        run = finetune(prepared, settings, tmp_path / f"factor_{factor}", **SIDES, start=first, keep_heads=kept)
+        moved[factor] = load_file(run / "weights_last.safetensors")
+    for name, start in moved[1e-9].items():
+        if name.startswith("decoder.heads.") and not kept:
+            assert not torch.equal(moved[1][name], start), name
+            assert torch.allclose(moved[4][name] - start, 4 * (moved[1][name] - start), rtol=1e-3, atol=1e-7), name
+        else:
+            assert torch.equal(moved[1][name], start), name
+            assert torch.equal(moved[4][name], start), name
 
 
 def test_sgd_is_that_of_nnunet() -> None:
@@ -148,3 +173,29 @@ def test_the_encoder_has_groups_of_its_own_rate(on: Any) -> None:
         "decoder.bias": 1.0,
     }
     assert len(rates) == sum(len(group["params"]) for group in groups) == 4
+
+
+def test_heads_have_groups_of_their_own_rate() -> None:
+    network = nn.ModuleDict(
+        {
+            "encoder": nn.Conv3d(1, 2, 1, bias=False),
+            "decoder": nn.ModuleDict(
+                {"level": nn.Conv3d(2, 2, 1, bias=False), "heads": nn.Conv3d(2, 1, 1, bias=False)}
+            ),
+        }
+    )
+
+    def rates(**factors: float) -> dict[str, float]:
+        groups = parameter_groups(network, TrainingSettings(), **factors)
+        by_identity = {id(parameter): group["rate_factor"] for group in groups for parameter in group["params"]}
+        assert len(by_identity) == sum(len(group["params"]) for group in groups) == 3
+        return {name: by_identity[id(parameter)] for name, parameter in network.named_parameters()}
+
+    names = ("encoder.weight", "decoder.level.weight", "decoder.heads.weight")
+    for factors, expected in (
+        ({}, (1, 1, 1)),
+        ({"head_rate": 10.0}, (1, 1, 10)),
+        ({"encoder_rate": 0.1, "head_rate": 10.0}, (0.1, 1, 10)),
+        ({"encoder_rate": 0.1, "head_rate": 0.1}, (0.1, 1, 0.1)),
+    ):
+        assert rates(**factors) == dict(zip(names, expected, strict=True))
