@@ -38,7 +38,7 @@ def read_text_table(path: Path, remedy: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=heads, dtype=str)
 
 
-def read_scores(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.DataFrame:
+def read_score_table(path: Path, remedy: str, *, of_one_run: bool = False) -> pd.DataFrame:
     """Return a table of scores; ids of cases and patients are text, even if they are digits.
 
     Args:

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from gynbtnet.evaluation.statistics.permutation import smallest_p
-from gynbtnet.experiment.curves.checked_tables import read_scores
+from gynbtnet.experiment.curves.checked_tables import read_score_table
 from gynbtnet.experiment.curves.curve_figures import budget_figure, patients_figure
 from gynbtnet.experiment.curves.differences import (
     ALL_STRUCTURES,
@@ -50,7 +50,7 @@ def report_curves(folder: Path) -> Path:
     """
     folders = CurvesFolder(Path(folder).absolute())
     setup = read_setup(folders)
-    points, scores = points_table(read_records(folders.points, _REMEDY)), read_scores(folders.scores, _REMEDY)
+    points, scores = points_table(read_records(folders.points, _REMEDY)), read_score_table(folders.scores, _REMEDY)
     _check_same_runs(points, scores, setup, folders)
     differences = difference_table(points, scores, setup)
     structures = structure_table(points, scores, setup)

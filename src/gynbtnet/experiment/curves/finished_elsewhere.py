@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from gynbtnet.experiment.curves.checked_tables import read_scores
+from gynbtnet.experiment.curves.checked_tables import read_score_table
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.run_record import RunRecord, read_records, write_record
@@ -32,7 +32,7 @@ def take_finished_runs(
             other settings, or scores of other patients. Then nothing is recorded.
     """
     source = CurvesFolder(tables)
-    records, scores = read_records(source.points, _REMEDY), read_scores(source.scores, _REMEDY)
+    records, scores = read_records(source.points, _REMEDY), read_score_table(source.scores, _REMEDY)
     runs = {run.name: run for run in scored}
     for record in records:
         problem = _problem(record, runs.get(record.run), recipe, scored, scores, source)

@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
 from gynbtnet.evaluation.metrics.score_table import score_table
-from gynbtnet.experiment.curves.checked_tables import read_scores, read_text_table
+from gynbtnet.experiment.curves.checked_tables import read_score_table, read_text_table
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.trial import TrialResult
@@ -173,7 +173,7 @@ def write_tables(folder: CurvesFolder, runs: Sequence[CurveRun]) -> None:
         record = read_record(folder, run)
         if record is not None:
             records.append(record)
-            scores.append(read_scores(folder.run_scores(run), _DELETE_RUN, of_one_run=True).assign(run=record.run))
+            scores.append(read_score_table(folder.run_scores(run), _DELETE_RUN, of_one_run=True).assign(run=record.run))
     if not records:
         return
     for table, path in ((points_table(records), folder.points), (pd.concat(scores), folder.scores)):
