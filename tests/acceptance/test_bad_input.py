@@ -185,6 +185,7 @@ def test_a_recipe_with_a_mistake(gynbtnet, tmp_path: Path, change: str, words: l
         (("inspect", ".", "--out", ""), ["The value of --out is empty"]),
         (("inspect", ".", "--out="), ["The value of --out is empty"]),
         (("inspect", ".", "-o", ""), ["The value of -o is empty"]),
+        (("--log-file=", "inspect", "."), ["The value of --log-file is empty"]),
     ],
 )
 def test_an_empty_argument_is_not_the_current_folder(gynbtnet, arguments: tuple[str, ...], words: list[str]) -> None:

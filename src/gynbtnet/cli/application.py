@@ -35,18 +35,14 @@ TRAINING = ("pretrain", "finetune", "learn", "run", "tune", "benchmark")
 _IN_ORDER = [name for names in PANELS.values() for name in names]
 
 
-class _InOrder(TyperGroup):
-    """Lists commands in the order of the work."""
+class _Commands(TyperGroup):
+    """Lists commands in the order of the work.
+
+    It refuses empty arguments, its own and those of commands: an empty path would mean the current folder.
+    """
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=_IN_ORDER.index)
-
-
-class _Command(TyperCommand):
-    """Prints its options in a list, since the table of the group's help cuts long names at 80 columns.
-
-    It refuses empty arguments: an empty path would mean the current folder.
-    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         for before, argument in zip(["", *args], args, strict=False):
@@ -58,13 +54,17 @@ class _Command(TyperCommand):
                 raise BadInput(f"{what} is empty; expected a value. A variable of the shell may not be set.")
         return super().parse_args(ctx, args)
 
+
+class _Command(TyperCommand):
+    """Prints its options in a list, since the table of the group's help cuts long names at 80 columns."""
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         super(TyperCommand, self).format_help(ctx, formatter)
 
 
 app = typer.Typer(
     name="gynbtnet",
-    cls=_InOrder,
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
