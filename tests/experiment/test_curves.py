@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from gynbtnet.experiment.curves.earlier_stages import earlier_stages
 from gynbtnet.experiment.curves.findings import missing_runs
 from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
+from gynbtnet.experiment.curves.machines import check_machine
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.curves.run_record import write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
@@ -350,6 +351,44 @@ def test_runs_of_other_curves_are_refused(
     with pytest.raises(BadInput, match=words):
         take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), CurvesFolder(tmp_path / "here"))
     assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.parametrize("unit", ["cpu_seconds", "gpu_seconds"])
+@pytest.mark.parametrize("taken", [False, True])
+def test_seconds_of_another_machine_are_not_continued(
+    recipe: CurvesRecipe,
+    setup: CurvesSetup,
+    elsewhere: CurvesFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unit: str,
+    taken: bool,
+) -> None:
+    """Finished runs are in tables of another folder, or have been taken from there."""
+    here, tables = CurvesFolder(tmp_path / "here"), elsewhere.folder
+    if taken:
+        take_finished_runs(tables, recipe, scored_patients(setup), here)
+    finished = None if taken else tables
+    name = {"cpu_seconds": "processor", "gpu_seconds": "devices"}[unit]
+
+    def check(machine: str, models: Sequence[str] = ("nnunet-chosen",), unit: str = unit) -> None:
+        monkeypatch.setattr(f"gynbtnet.experiment.curves.machines.{name}", lambda: machine)
+        check_machine(unit, setup.runs, models, here, finished)
+
+    check("B")
+    with pytest.raises(BadInput, match=r"3 runs of these curves were trained on another machine \(B\).*one \(C\)"):
+        check("C")
+    check("C", unit="steps")
+    check("C", models=())
+
+
+def test_complete_curves_are_reported_on_any_machine(setup: CurvesSetup, tmp_path: Path) -> None:
+    points, _ = tables(setup)
+    points.to_csv(tmp_path / "points.csv", index=False)
+    runs = [run for run in setup.runs if run.name in set(points["run"])]
+    check_machine("cpu_seconds", runs, list(setup.models), CurvesFolder(tmp_path / "here"), tmp_path)
+    with pytest.raises(BadInput, match="another machine"):
+        check_machine("cpu_seconds", setup.runs, list(setup.models), CurvesFolder(tmp_path / "here"), tmp_path)
 
 
 def test_tables_that_a_spreadsheet_has_saved_are_read(folder: Path, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from gynbtnet.experiment.trial import TrialResult
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
-from gynbtnet.runtime.system_report import processor
 from gynbtnet.training.run_cost import TrainingCost
 
 _SCORE_COLUMNS = ("case", "patient", "structure", "dsc", "hd95_mm", "asd_mm", "missing_in")
@@ -49,7 +48,7 @@ class RunRecord:
         earlier_cpu_seconds: CPU time of the earlier stages, in seconds.
         parameters: number of the network's parameters.
         version: version of gynbtnet that ended the run.
-        machine: processor of the machine that ended the run.
+        machine: processor of the machine that ended the run, or its GPUs if budgets are in their seconds.
     """
 
     run: str
@@ -77,6 +76,7 @@ def record_run(
     patients: int,
     result: TrialResult,
     earlier: Iterable[TrainingCost],
+    machine: str,
     folder: CurvesFolder,
 ) -> None:
     """Write the scores of a finished run, then its record.
@@ -87,6 +87,7 @@ def record_run(
         patients: number of contoured patients.
         result: its result.
         earlier: costs of the earlier stages.
+        machine: machine that did it.
         folder: folder of the curves.
     """
     cost, costs = result.cost, tuple(earlier)
@@ -108,7 +109,7 @@ def record_run(
         earlier_cpu_seconds=sum(stage.cpu_seconds or 0.0 for stage in costs),
         parameters=cost.parameters,
         version=version("gynbtnet"),
-        machine=processor(),
+        machine=machine,
     )
     write_record(folder, run, record, score_table(result.evaluation.scores)[list(_SCORE_COLUMNS)])
 

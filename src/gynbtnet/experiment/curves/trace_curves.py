@@ -12,7 +12,8 @@ from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.earlier_stages import Busy, earlier_stages, train_earlier_stages
 from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
-from gynbtnet.experiment.curves.run_list import CurveRun
+from gynbtnet.experiment.curves.machines import check_machine, this_machine
+from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.curves.run_record import read_record, record_run, write_tables
 from gynbtnet.experiment.curves.setup import write_setup
 from gynbtnet.experiment.folders import Experiment
@@ -77,14 +78,15 @@ def trace_curves(
         The path of the results page, ``results.md``.
 
     Raises:
-        BadInput: If recipe and scans don't fit together, ``folder`` or ``finished`` has other curves, or a step can't
-            use its input.
+        BadInput: If recipe and scans don't fit together, ``folder`` or ``finished`` has other curves or, with budgets
+            in seconds, runs of another machine, or a step can't use its input.
         Paused: If the time is over before all runs are finished. Tables, figures and page show those that are.
     """
     deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
     selected = _selected(recipe, models)
     _check_libraries(recipe, selected)
     folders = CurvesFolder(Path(folder).absolute())
+    check_machine(recipe.design.unit, all_runs(recipe), selected, folders, finished)
     with file_lock(folders.scans_lock):
         ingested = _ingest(recipe, scans, folders, jobs)
         setup = write_setup(recipe, ingested, folders)
@@ -196,7 +198,8 @@ def _attempt(context: _Context, run: CurveRun) -> bool:
             trial, context.ingested.cohort, folders.run(run), prepared=folders.prepared, jobs=context.jobs
         )
         costs = [training_cost(folders.stages / stage.name) for stage in stages]
-        record_run(run, chosen, len(trial.training_patients), result, costs, folders)
+        machine = this_machine(context.recipe.design.unit)
+        record_run(run, chosen, len(trial.training_patients), result, costs, machine, folders)
     return True
 
 

@@ -1,0 +1,53 @@
+"""Machine whose seconds are the budget of learning curves; those of another one buy another number of steps."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gynbtnet.experiment.curves.folders import CurvesFolder
+from gynbtnet.experiment.curves.run_list import CurveRun
+from gynbtnet.experiment.curves.run_record import read_record, read_records
+from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.phrases import counted
+from gynbtnet.runtime.system_report import devices, processor
+
+_REMEDY = "Expected a table that `gynbtnet benchmark` wrote for learning curves."
+
+
+def this_machine(unit: str) -> str:
+    """Return the name of the processor, or of the GPUs if budgets are in their seconds.
+
+    Args:
+        unit: unit of the budgets, as in the design of the curves.
+    """
+    return devices() if unit == "gpu_seconds" else processor()
+
+
+def check_machine(
+    unit: str, runs: Sequence[CurveRun], selected: Sequence[str], folder: CurvesFolder, finished: Path | None
+) -> None:
+    """Refuse to continue curves whose budgets are in seconds on a machine that does other numbers of steps in them.
+
+    Args:
+        unit: unit of the budgets.
+        runs: runs of the curves.
+        selected: models whose runs are to be done.
+        folder: folder of the curves, with the records of finished runs.
+        finished: folder with tables of further finished runs; None if there is none.
+
+    Raises:
+        BadInput: If a run is left, and a finished one is of another machine; or if ``finished`` has no table.
+    """
+    if unit == "steps":
+        return
+    machines = {run.name: record.machine for run in runs if (record := read_record(folder, run)) is not None}
+    if finished is not None:
+        tables = read_records(CurvesFolder(finished).points, _REMEDY)
+        machines = {record.run: record.machine for record in tables} | machines
+    here = this_machine(unit)
+    others = [machine for machine in machines.values() if machine != here]
+    if others and any(run.model in selected and run.name not in machines for run in runs):
+        raise BadInput(
+            f"{counted(len(others), 'run')} of these curves were trained on another machine ({others[0]}) than this "
+            f"one ({here}). A budget in seconds is another number of steps here, so that the scores can't be compared. "
+            "Continue on a machine like the first one, or begin the curves again in another folder."
+        )
