@@ -78,8 +78,8 @@ def trace_curves(
         The path of the results page, ``results.md``.
 
     Raises:
-        BadInput: If recipe and scans don't fit together, ``folder`` or ``finished`` has other curves or, with budgets
-            in seconds, runs of another machine, or a step can't use its input.
+        BadInput: If recipe and scans don't fit together, or a step can't use its input. Also if ``folder`` or
+            ``finished`` has other curves or, with budgets in seconds, runs of another machine.
         Paused: If the time is over before all runs are finished. Tables, figures and page show those that are.
     """
     deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
