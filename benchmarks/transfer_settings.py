@@ -1,12 +1,11 @@
 """Settings of stage 3 that decide what a pretrained encoder is worth if few patients are contoured.
 
 Stages 1 and 2 are those of learning curves that are under way. Stage 3 is trained from scratch and from them, with few
-settings changed in each run, the same patients, and the same CPU time. Runs are scored on the patients who choose
+settings changed in each run, the same patients, and the same budget. Runs are scored on the patients who choose
 settings; patients held out are not used:
 
     gynbtnet benchmark curves --out CURVES --model gynbtnet --stop-after 120
-    python benchmarks/transfer_settings.py CURVES [--out FOLDER] [--patients 2] [--seconds 240] [--draws 3]
-        [--runs scratch sgd …]
+    python benchmarks/transfer_settings.py CURVES --out FOLDER --runs scratch sgd
 
 An interrupted run resumes when it is started again with the same --out. Prints Markdown.
 """
@@ -24,7 +23,7 @@ from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment import Trial, TrialResult, run_trial
 from gynbtnet.recipes import Recipe, load_curves
 from gynbtnet.runtime import BadInput
-from gynbtnet.training import SegmentationSettings
+from gynbtnet.training import Budget, SegmentationSettings
 
 ADAMW, SGD = {"learning_rate": 3e-3}, {"optimiser": "sgd", "momentum": 0.9, "learning_rate": 0.1}
 RUNS: dict[str, Mapping[str, Any]] = {
@@ -53,12 +52,11 @@ def stage_2(curves: Path, seed: int) -> Path:
     return finished[0]
 
 
-def recipe_with(changes: Mapping[str, Any], seconds: float) -> Recipe:
+def recipe_with(changes: Mapping[str, Any], budget: Budget) -> Recipe:
     """Return the curves' recipe with changes of stage 3, and with a budget."""
     recipe = load_curves("curves").recipe
     task = recipe.stage("task")
-    budget = {"budget": {"cpu_seconds": seconds}}
-    training = SegmentationSettings(**(task.training.model_dump() | budget | dict(changes)))
+    training = SegmentationSettings(**(task.training.model_dump() | {"budget": budget} | dict(changes)))
     return recipe.model_copy(update={"task": task.model_copy(update={"training": training})})
 
 
@@ -89,23 +87,27 @@ def main() -> None:
     parser.add_argument("curves", type=Path, help="folder of `gynbtnet benchmark curves`")
     parser.add_argument("--out", type=Path, default=Path("transfer_settings"))
     parser.add_argument("--patients", type=int, default=2, help="number of contoured patients")
-    parser.add_argument("--seconds", type=float, default=240, help="CPU seconds of each training")
+    parser.add_argument("--budget", type=int, default=240, help="budget of each training")
+    parser.add_argument("--unit", choices=("cpu_seconds", "steps"), default="cpu_seconds", help="unit of the budget")
     parser.add_argument("--draws", type=int, default=3, help="draws of patients, and seeds")
+    parser.add_argument("--stages", type=int, default=3, help="seeds with which stages 1 and 2 were trained")
     parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     cohort, split = Cohort.load(options.curves / "cohorts" / "task"), Split.load(options.curves / "split.json")
     pool, scored = split.training_patients(0), split.validation_patients(0)
-    out = options.out.absolute() / f"{options.patients}-patients_{options.seconds:g}-seconds"
+    out = options.out.absolute() / f"{options.patients}-patients_{options.budget}-{options.unit}"
+    budget = Budget(**{options.unit: options.budget})
     results: dict[str, list[TrialResult]] = {name: [] for name in options.runs}
     for draw in range(options.draws):
         order = np.random.default_rng((split.seed, draw)).permutation(len(pool))
         training = tuple(sorted(pool[index] for index in order[: options.patients]))
         for name in options.runs:
-            start = None if name == "scratch" else stage_2(options.curves, draw)
-            trial = Trial(name, recipe_with(RUNS[name], options.seconds), draw, training, scored, start)
+            start = None if name == "scratch" else stage_2(options.curves, draw % options.stages)
+            trial = Trial(name, recipe_with(RUNS[name], budget), draw, training, scored, start)
             results[name].append(run_trial(trial, cohort, out / name / f"draw-{draw}", prepared=out / "prepared"))
-    print(f"\n{options.patients} contoured patients, {options.seconds:g} CPU seconds, {len(scored)} patients scored\n")
+    unit = options.unit.replace("cpu_seconds", "CPU seconds")
+    print(f"\n{options.patients} contoured patients, {options.budget} {unit}, {len(scored)} patients scored\n")
     print("| run | steps | mean DSC | by draw | minus the first run | patients and draws that are better |")
     print("|---" * 6 + "|")
     first = [by_patient(result) for result in results[options.runs[0]]]
