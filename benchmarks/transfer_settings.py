@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=240, help="budget of each training")
     parser.add_argument("--unit", choices=("cpu_seconds", "steps"), default="cpu_seconds", help="unit of the budget")
     parser.add_argument("--draws", type=int, default=3, help="draws of patients, and seeds")
-    parser.add_argument("--stages", type=int, default=3, help="seeds with which stages 1 and 2 were trained")
+    parser.add_argument("--stages", type=int, default=3, help="number of seeds of stages 1 and 2")
     parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS)
     options = parser.parse_args()
     torch.set_num_threads(1)

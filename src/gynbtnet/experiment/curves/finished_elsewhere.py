@@ -13,7 +13,8 @@ from gynbtnet.experiment.curves.setup import has_settings
 from gynbtnet.recipes.curves_recipe import CurvesRecipe
 from gynbtnet.runtime.errors import BadInput
 
-_REMEDY = "Expected a table that `gynbtnet benchmark` wrote for learning curves."
+NOT_OF_CURVES = "Expected a table that `gynbtnet benchmark` wrote for learning curves."
+"""Advice for a table of finished runs that is absent or damaged."""
 
 
 def take_finished_runs(
@@ -32,7 +33,7 @@ def take_finished_runs(
             other settings, or scores of other patients. Then nothing is recorded.
     """
     source = CurvesFolder(tables)
-    records, scores = read_records(source.points, _REMEDY), read_score_table(source.scores, _REMEDY)
+    records, scores = read_records(source.points, NOT_OF_CURVES), read_score_table(source.scores, NOT_OF_CURVES)
     runs = {run.name: run for run in scored}
     for record in records:
         problem = _problem(record, runs.get(record.run), recipe, scored, scores, source)

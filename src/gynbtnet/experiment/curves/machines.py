@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from gynbtnet.experiment.curves.finished_elsewhere import NOT_OF_CURVES
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.run_record import read_record, read_records
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.system_report import devices, processor
-
-_REMEDY = "Expected a table that `gynbtnet benchmark` wrote for learning curves."
 
 
 def this_machine(unit: str) -> str:
@@ -41,7 +40,7 @@ def check_machine(
         return
     machines = {run.name: record.machine for run in runs if (record := read_record(folder, run)) is not None}
     if finished is not None:
-        tables = read_records(CurvesFolder(finished).points, _REMEDY)
+        tables = read_records(CurvesFolder(finished).points, NOT_OF_CURVES)
         machines = {record.run: record.machine for record in tables} | machines
     here = this_machine(unit)
     others = [machine for machine in machines.values() if machine != here]
