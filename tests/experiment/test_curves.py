@@ -19,7 +19,7 @@ from gynbtnet.experiment.curves.earlier_stages import earlier_stages
 from gynbtnet.experiment.curves.findings import missing_runs
 from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
-from gynbtnet.experiment.curves.machines import check_machine
+from gynbtnet.experiment.curves.machines import check_machine, on_machine_of_pace
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.curves.run_record import write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
@@ -27,7 +27,10 @@ from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patie
 from gynbtnet.experiment.scans import Ingested
 from gynbtnet.imaging import Repairs, StructureNames
 from gynbtnet.recipes import CurvesRecipe, load_curves, save_recipe
+from gynbtnet.recipes.curves_recipe import CurvesDesign
+from gynbtnet.recipes.pace import Pace
 from gynbtnet.runtime import BadInput, write_json
+from gynbtnet.training.budget import Budget
 
 STRUCTURES = ("bladder", "rectum")
 LEVELS = {"gynbtnet": 0.85, "gynbtnet-from-scratch": 0.84, "nnunet": 0.60, "nnunet-chosen": 0.88}
@@ -67,6 +70,11 @@ def setup(recipe: CurvesRecipe) -> CurvesSetup:
     )
 
 
+def in_unit(unit: str) -> CurvesDesign:
+    """Return a design with budgets in a unit, of the machine that trains."""
+    return CurvesDesign.model_validate({"unit": unit, "budgets": [240], "reference": "gynbtnet"})
+
+
 def tables(setup: CurvesSetup) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Simulate runs: nnunet has no long run, and all models are equally good with few patients."""
     random, points, scores = np.random.default_rng(0), [], []
@@ -88,7 +96,7 @@ def tables(setup: CurvesSetup) -> tuple[pd.DataFrame, pd.DataFrame]:
                 "seed": run.seed,
                 "draw": run.draw,
                 "mean_dsc": level,
-                "steps": int(run.budget),
+                "steps": setup.design.budget(run.budget, run.model).steps or int(run.budget),
                 "version": "0",
                 "cpu_seconds": run.budget * (3 if run.model == "nnunet" else 1),
                 "earlier_steps": 0,
@@ -226,7 +234,8 @@ def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> Non
     assert "It is better than nnunet (" in first
     assert "It is worse than nnunet-chosen (" in first
     assert "With 2 contoured patients and 4 CPU minutes" in text
-    assert "A step of gynbtnet takes 1.00 CPU seconds; a step of the others takes longer: nnunet 3.0 times" in text
+    assert "CPU minutes are those of one machine (AMD EPYC, family 26, model 2)" in text
+    assert "A step of gynbtnet takes 0.38 CPU seconds; a step of the others takes longer: nnunet 3.3 times" in text
     assert text.index("**Not run yet: 1 of") < text.index("Synthetic data")
     assert "- point of nnunet: patients-all_budget-6480_seed-0" in text
     assert "| nnunet-chosen | adamw-1e-3 |" in text
@@ -318,6 +327,7 @@ def test_runs_that_were_finished_elsewhere_count(
         ("points.csv", "search/nnunet-chosen", "search/unet", "is not one of this design"),
         ("points.csv", ",adamw-1e-3,", ",adamw,", "is not one of this design"),
         ("points.csv", ",240.0,", ",four minutes,", r"points\.csv is damaged: row 0, column budget"),
+        ("points.csv", ",192,", ",190,", "did 190 steps on B, instead of the 192 of its budget on AMD EPYC"),
         ("scores.csv", ",p7,", ",p9,", "has scores of other patients"),
         ("scores.csv", ",bladder,", ",liver,", "has scores of other structures"),
         ("scores.csv", ",dsc,", ",dice,", "scores.csv is damaged: it has no column dsc"),
@@ -373,7 +383,7 @@ def test_seconds_of_another_machine_are_not_continued(
 
     def check(machine: str, models: Sequence[str] = ("nnunet-chosen",), unit: str = unit) -> None:
         monkeypatch.setattr(f"gynbtnet.experiment.curves.machines.{name}", lambda: machine)
-        check_machine(unit, setup.runs, models, here, finished)
+        check_machine(in_unit(unit), setup.runs, models, here, finished)
 
     check("B")
     with pytest.raises(BadInput, match=r"3 runs of these curves were trained on another machine \(B\).*one \(C\)"):
@@ -385,10 +395,45 @@ def test_seconds_of_another_machine_are_not_continued(
 def test_complete_curves_are_reported_on_any_machine(setup: CurvesSetup, tmp_path: Path) -> None:
     points, _ = tables(setup)
     points.to_csv(tmp_path / "points.csv", index=False)
-    runs = [run for run in setup.runs if run.name in set(points["run"])]
-    check_machine("cpu_seconds", runs, list(setup.models), CurvesFolder(tmp_path / "here"), tmp_path)
+    runs, here = [run for run in setup.runs if run.name in set(points["run"])], CurvesFolder(tmp_path / "here")
+    check_machine(in_unit("cpu_seconds"), runs, list(setup.models), here, tmp_path)
     with pytest.raises(BadInput, match="another machine"):
-        check_machine("cpu_seconds", setup.runs, list(setup.models), CurvesFolder(tmp_path / "here"), tmp_path)
+        check_machine(in_unit("cpu_seconds"), setup.runs, list(setup.models), here, tmp_path)
+
+
+def test_with_a_pace_every_machine_continues(recipe: CurvesRecipe, setup: CurvesSetup, tmp_path: Path) -> None:
+    points, _ = tables(setup)
+    points.to_csv(tmp_path / "points.csv", index=False)
+    assert recipe.design.pace is not None
+    check_machine(recipe.design, setup.runs, list(setup.models), CurvesFolder(tmp_path / "here"), tmp_path)
+
+
+def test_stages_before_the_task_have_the_steps_of_the_pace(recipe: CurvesRecipe) -> None:
+    model = recipe.models["gynbtnet"]
+    variant, pace = next(iter(model.candidates.values())), Pace(machine="A", task={}, stages={"pretraining": 2.5})
+    seconds = variant.stage("pretraining").training.budget
+    (run,) = earlier_stages(variant, ["pretraining"], 1, pace)
+    assert seconds is not None and seconds.cpu_seconds == 600
+    assert run.settings.training.budget == Budget(steps=1500)
+    (unpaced,) = earlier_stages(variant, ["pretraining"], 1)
+    assert unpaced.settings.training.budget == seconds
+    assert run.name != unpaced.name, "other weights have another folder"
+
+
+def test_times_of_other_machines_are_those_of_the_budget(setup: CurvesSetup) -> None:
+    points, _ = tables(setup)
+    pace = Pace(machine="A", task=dict.fromkeys(setup.models, 1.0))
+    design = setup.design.model_copy(update={"pace": pace})
+    with_stages = dict.fromkeys(setup.models, 0.0) | {"gynbtnet": 1200.0}
+    table = on_machine_of_pace(points, replace(setup, design=design, earlier_seconds=with_stages))
+    here = points["machine"] == "A"
+    assert table[here].equals(points[here]), "measured"
+    there = table[~here]
+    assert (there["cpu_seconds"] == there["budget"]).all()
+    assert set(there.loc[there["model"] == "gynbtnet", "earlier_cpu_seconds"]) == {1200.0}
+    assert set(there.loc[there["model"] != "gynbtnet", "earlier_cpu_seconds"]) == {0.0}
+    unpaced = replace(setup, design=setup.design.model_copy(update={"pace": None}))
+    assert on_machine_of_pace(points, unpaced).equals(points)
 
 
 def test_tables_that_a_spreadsheet_has_saved_are_read(folder: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from gynbtnet.recipes import load_curves, load_recipe, save_recipe, shipped_curves
 from gynbtnet.recipes.curves_recipe import is_curves
 from gynbtnet.runtime import BadInput
+from gynbtnet.training.budget import Budget
 
 MINE = """
 name: mine
@@ -54,10 +55,17 @@ def test_candidates_and_stages_of_a_file(tmp_path: Path) -> None:
     assert ours.stages == ("pretraining", "supervised"), "in the order of training"
     assert [variant.stage("task").training.learning_rate for variant in ours.candidates.values()] == [5e-5, 0.5]
     assert all(variant.stage("task").training.workers == 1 for variant in ours.candidates.values())
-    assert curves.design.budget(2).steps == 2
+    assert curves.design.budget(2, "ours").steps == 2
     assert is_curves(written(tmp_path))
     assert not is_curves("hours")
     assert not is_curves("absent.yaml")
+
+
+def test_budgets_with_a_pace_are_the_steps_of_its_machine(tmp_path: Path) -> None:
+    pace = "pace: {machine: A, task: {ours: 2.5, nnunet: 0.1}, stages: {pretraining: 3, supervised: 2}}"
+    design = load_curves(written(tmp_path, ("unit: steps", pace))).design
+    assert design.budget(100, "ours") == Budget(steps=250)
+    assert design.budget(1, "nnunet") == Budget(steps=1), "at least one step"
 
 
 def test_a_recipe_next_to_the_file(tmp_path: Path) -> None:
@@ -80,6 +88,19 @@ def test_a_recipe_next_to_the_file(tmp_path: Path) -> None:
             "patients_budget in .* is 0; input should be greater",
         ),
         ("reference: ours", "reference: ours, patients_budget: 1.5", "expected budgets in whole steps"),
+        (
+            "reference: ours",
+            "reference: ours, pace: {machine: A, task: {}}",
+            "expected no pace if budgets are in steps",
+        ),
+        ("unit: steps", "pace: {machine: A, task: {ours: 1}}", "each model, but nnunet is missing there"),
+        (
+            "unit: steps",
+            "pace: {machine: A, task: {ours: 1, nnunet: 1, mine: 1}}",
+            "each model, but mine isn't a model of these curves",
+        ),
+        ("unit: steps", "pace: {machine: A, task: {ours: 1, nnunet: 1}}", "pace.stages in .* lacks (pre|super)"),
+        ("unit: steps", "pace: {machine: A, task: {ours: 0}}", "curves.pace.task.ours in .* is 0; input should be gr"),
         ("published: {}", "published: {split: {seed: 9}}", "The model nnunet changes split and couldn't be compared"),
         ("published: {}", "published: {structures: [x]}", "The model nnunet changes structures and couldn't be"),
         ("[smoke]", "[other.yaml]", "There is no recipe .*other.yaml; "),

@@ -139,7 +139,7 @@ def benchmark(
         Path | None,
         typer.Option(
             help="With learning curves: folder with points.csv, scores.csv and recipes of the same curves, begun "
-            "on another machine with the same processor. Their runs count as finished."
+            "on another machine. Their runs count as finished."
         ),
     ] = None,
     patient_id_from: PatientIdOption = "dicom",

@@ -18,6 +18,7 @@ from gynbtnet.recipes.loading import (
     with_aliases,
     with_changes,
 )
+from gynbtnet.recipes.pace import EarlierStage, Pace, paced
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.recipes.variant import apply_patches, check_comparable, merge_settings
 from gynbtnet.runtime.errors import BadInput
@@ -25,7 +26,6 @@ from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.budget import Budget
 
 _CURVES_FOLDER = RECIPE_FOLDER / "curves"
-EarlierStage = Literal["pretraining", "supervised"]
 
 
 class CurvesDesign(Settings):
@@ -33,6 +33,11 @@ class CurvesDesign(Settings):
 
     unit: Literal["cpu_seconds", "steps", "gpu_seconds"] = Field(
         "cpu_seconds", description="Unit of the budgets, as in the settings of training."
+    )
+    pace: Pace | None = Field(
+        None,
+        description="Machine whose CPU seconds the budgets are; runs are then counted in steps. null: the machine that "
+        "trains.",
     )
     budgets: tuple[float, ...] = Field(
         min_length=1, description="Budgets of the task's training, ascending; settings are chosen at the first."
@@ -60,6 +65,8 @@ class CurvesDesign(Settings):
             raise ValueError("expected numbers of patients, at least 2, in ascending order")
         if self.long_budget is not None and self.long_budget <= self.budgets[-1]:
             raise ValueError("expected a long_budget above the others")
+        if self.pace is not None and self.unit != "cpu_seconds":
+            raise ValueError(f"expected no pace if budgets are in {self.unit}")
         self._check_amounts()
         return self
 
@@ -72,9 +79,10 @@ class CurvesDesign(Settings):
         if len({budget_name(amount) for amount in amounts}) < len(amounts):
             raise ValueError("expected budgets that differ in their first six digits, because folders get these")
 
-    def budget(self, amount: float) -> Budget:
-        """Return an amount as the budget of a training run."""
-        return Budget.model_validate({self.unit: int(amount) if self.unit == "steps" else amount})
+    def budget(self, amount: float, model: str) -> Budget:
+        """Return an amount as the budget of a model's training."""
+        budget = Budget.model_validate({self.unit: int(amount) if self.unit == "steps" else amount})
+        return paced(budget, self.pace.task[model] if self.pace else None)
 
 
 def budget_name(amount: float) -> str:
@@ -196,7 +204,19 @@ def load_curves(name: str | Path, changes: Sequence[str] = ()) -> CurvesRecipe:
             f"curves.reference in {path} is {written.curves.reference}; expected one of {', '.join(written.models)}."
         )
     resolved = {model: _resolve(model, written.models[model], recipe, path) for model in written.models}
+    if written.curves.pace is not None:
+        _check_pace(written.curves.pace, resolved, path)
     return CurvesRecipe(recipe, written.curves, resolved, written.phantom)
+
+
+def _check_pace(pace: Pace, models: Mapping[str, ResolvedCurveModel], path: Path) -> None:
+    """Check that the pace has exactly the models, and each of their earlier stages."""
+    if other := set(pace.task) ^ set(models):
+        problem = "isn't a model of these curves" if min(other) in pace.task else "is missing there"
+        raise BadInput(f"curves.pace.task in {path} needs the steps of each model, but {min(other)} {problem}.")
+    stages = {stage for model in models.values() for stage in model.stages}
+    if absent := stages.difference(pace.stages):
+        raise BadInput(f"curves.pace.stages in {path} lacks {min(absent)}, which is trained before a task; add it.")
 
 
 def _resolve(name: str, model: CurveModel, recipe: Recipe, path: Path) -> ResolvedCurveModel:

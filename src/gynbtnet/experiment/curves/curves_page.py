@@ -20,6 +20,7 @@ from gynbtnet.experiment.curves.differences import (
 )
 from gynbtnet.experiment.curves.findings import LIMITS, amount, findings, missing_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
+from gynbtnet.experiment.curves.machines import on_machine_of_pace
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.run_record import points_table, read_records
 from gynbtnet.experiment.curves.setup import CurvesSetup, read_setup
@@ -52,6 +53,7 @@ def report_curves(folder: Path) -> Path:
     setup = read_setup(folders)
     points, scores = points_table(read_records(folders.points, _REMEDY)), read_score_table(folders.scores, _REMEDY)
     _check_same_runs(points, scores, setup, folders)
+    points = on_machine_of_pace(points, setup)
     differences = difference_table(points, scores, setup)
     structures = structure_table(points, scores, setup)
     for name, table in (("differences", differences), ("structures", structures)):
@@ -185,11 +187,17 @@ def _design(setup: CurvesSetup) -> Iterator[str]:
     else:
         comparison = ""
     budgets = enumeration([amount(budget, setup) for budget in design.budgets])
+    pace = (
+        f"CPU minutes are those of one machine ({design.pace.machine}): every run has the steps that it does in the "
+        "budget, also if another machine trained. "
+        if design.pace
+        else ""
+    )
     yield (
         f"All of this was fixed before the first run. {counted(setup.learning, 'patient')} to learn from, "
         f"{setup.choosing} to choose settings, {setup.held_out} held out ({counted(setup.cases_held_out, 'scan')}). "
-        f"Budgets of {budgets}, {counted(design.seeds, 'seed')}. {comparison}The mean is over patients, of the mean "
-        "over structures, of the mean over a patient's scans. Every point is a separate training."
+        f"Budgets of {budgets}, {counted(design.seeds, 'seed')}. {pace}{comparison}The mean is over patients, "
+        "of the mean over structures, of the mean over a patient's scans. Every point is a separate training."
     )
 
 

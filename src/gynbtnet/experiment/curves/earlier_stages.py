@@ -5,12 +5,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import hold_out_patients
 from gynbtnet.experiment.scans import Ingested
 from gynbtnet.preparation.prepare_once import prepare_once
-from gynbtnet.recipes.curves_recipe import EarlierStage
+from gynbtnet.recipes.pace import EarlierStage, Pace, paced
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.lock_file import file_lock
@@ -50,19 +51,25 @@ class StageRun:
         return f"{self.stage}_seed-{self.settings.training.seed}_{digest}"
 
 
-def earlier_stages(recipe: Recipe, stages: Sequence[EarlierStage], seed: int) -> tuple[StageRun, ...]:
+def earlier_stages(
+    recipe: Recipe, stages: Sequence[EarlierStage], seed: int, pace: Pace | None = None
+) -> tuple[StageRun, ...]:
     """Return the runs before the task, each starting from the one before it.
 
     Args:
         recipe: recipe of the model.
         stages: its earlier stages, in their order.
         seed: seed of the runs.
+        pace: steps in a CPU second; None: budgets stay in seconds.
     """
     runs: list[StageRun] = []
     for stage in stages:
         settings = getattr(recipe, stage)
         held_out = settings.training.seed
-        seeded = settings.model_copy(update={"training": settings.training.model_copy(update={"seed": seed})})
+        changes: dict[str, Any] = {"seed": seed}
+        if pace and settings.training.budget:
+            changes["budget"] = paced(settings.training.budget, pace.stages[stage])
+        seeded = settings.model_copy(update={"training": settings.training.model_copy(update=changes)})
         runs.append(StageRun(stage, seeded, held_out, runs[-1] if runs else None))
     return tuple(runs)
 

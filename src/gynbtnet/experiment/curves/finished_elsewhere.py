@@ -67,6 +67,10 @@ def _problem(
     stored = source.recipe(run.model, record.candidate)
     if not has_settings(stored, recipe.models[run.model].candidates[record.candidate]):
         return f"was trained with other settings, which are in {stored}"
+    pace = recipe.design.pace
+    steps = recipe.design.budget(run.budget, run.model).steps
+    if pace is not None and record.machine != pace.machine and record.steps != steps:
+        return f"did {record.steps} steps on {record.machine}, instead of the {steps} of its budget on {pace.machine}"
     own = scores[scores["run"] == record.run]
     if set(own["patient"]) != set(scored[run]):
         return f"has scores of other patients in {source.scores}"

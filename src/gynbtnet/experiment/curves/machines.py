@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from gynbtnet.experiment.curves.finished_elsewhere import NOT_OF_CURVES
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.run_record import read_record, read_records
+from gynbtnet.experiment.curves.setup import CurvesSetup
+from gynbtnet.recipes.curves_recipe import CurvesDesign
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.system_report import devices, processor
@@ -22,12 +26,12 @@ def this_machine(unit: str) -> str:
 
 
 def check_machine(
-    unit: str, runs: Sequence[CurveRun], selected: Sequence[str], folder: CurvesFolder, finished: Path | None
+    design: CurvesDesign, runs: Sequence[CurveRun], selected: Sequence[str], folder: CurvesFolder, finished: Path | None
 ) -> None:
     """Refuse to continue curves whose budgets are in seconds on a machine that does other numbers of steps in them.
 
     Args:
-        unit: unit of the budgets.
+        design: unit and pace of the budgets.
         runs: runs of the curves.
         selected: models whose runs are to be done.
         folder: folder of the curves, with the records of finished runs.
@@ -36,17 +40,38 @@ def check_machine(
     Raises:
         BadInput: If a run is left, and a finished one is of another machine; or if ``finished`` has no table.
     """
-    if unit == "steps":
+    if design.unit == "steps" or design.pace is not None:
         return
     machines = {run.name: record.machine for run in runs if (record := read_record(folder, run)) is not None}
     if finished is not None:
         tables = read_records(CurvesFolder(finished).points, NOT_OF_CURVES)
         machines = {record.run: record.machine for record in tables} | machines
-    here = this_machine(unit)
+    here = this_machine(design.unit)
     others = [machine for machine in machines.values() if machine != here]
     if others and any(run.model in selected and run.name not in machines for run in runs):
         raise BadInput(
             f"{counted(len(others), 'run')} of these curves were trained on another machine ({others[0]}) than this "
             f"one ({here}). A budget in seconds is another number of steps here, so that the scores can't be compared. "
-            "Continue on a machine like the first one, or begin the curves again in another folder."
+            "Continue on a machine like the first one, give the recipe a curves.pace, or begin the curves again in "
+            "another folder."
         )
+
+
+def on_machine_of_pace(points: pd.DataFrame, setup: CurvesSetup) -> pd.DataFrame:
+    """Return the table of runs with times on the machine whose seconds are the budgets.
+
+    Another machine took longer or shorter for the steps of a budget. Its runs get the time of the budget instead.
+
+    Args:
+        points: table of the runs.
+        setup: design of the curves.
+    """
+    pace = setup.design.pace
+    if pace is None:
+        return points
+    elsewhere = (points["machine"] != pace.machine) & points["cpu_seconds"].notna()
+    earlier = points["model"].map(setup.earlier_seconds).fillna(0.0)
+    return points.assign(
+        cpu_seconds=points["cpu_seconds"].where(~elsewhere, points["budget"]),
+        earlier_cpu_seconds=points["earlier_cpu_seconds"].where(~elsewhere, earlier),
+    )

@@ -35,6 +35,7 @@ class CurvesSetup:
         citations: citations of the data.
         candidates: names of the settings of each model among which one is chosen; empty in files from before they were
             recorded.
+        earlier_seconds: CPU seconds of the earlier stages of each model, if budgets are CPU seconds of a given machine.
     """
 
     name: str
@@ -51,6 +52,7 @@ class CurvesSetup:
     synthetic: bool
     citations: tuple[str, ...]
     candidates: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    earlier_seconds: dict[str, float] = field(default_factory=dict)
 
 
 def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) -> CurvesSetup:
@@ -80,6 +82,7 @@ def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) 
         synthetic=ingested.cohort.synthetic,
         citations=base.citations,
         candidates={name: tuple(model.candidates) for name, model in recipe.models.items()},
+        earlier_seconds=_earlier_seconds(recipe) if recipe.design.pace else {},
     )
     if folder.setup.is_file():
         _check_same(setup, read_setup(folder), folder)
@@ -94,6 +97,18 @@ def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) 
                 )
             save_recipe(variant, path)
     return setup
+
+
+def _earlier_seconds(recipe: CurvesRecipe) -> dict[str, float]:
+    """Return the CPU seconds of each model's earlier stages that have such a budget."""
+    return {
+        name: sum(
+            budget.cpu_seconds or 0.0
+            for stage in model.stages
+            if (budget := getattr(next(iter(model.candidates.values())), stage).training.budget) is not None
+        )
+        for name, model in recipe.models.items()
+    }
 
 
 def has_settings(path: Path, recipe: Recipe) -> bool:

@@ -86,7 +86,7 @@ def trace_curves(
     selected = _selected(recipe, models)
     _check_libraries(recipe, selected)
     folders = CurvesFolder(Path(folder).absolute())
-    check_machine(recipe.design.unit, all_runs(recipe), selected, folders, finished)
+    check_machine(recipe.design, all_runs(recipe), selected, folders, finished)
     with file_lock(folders.scans_lock):
         ingested = _ingest(recipe, scans, folders, jobs)
         setup = write_setup(recipe, ingested, folders)
@@ -154,9 +154,10 @@ def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
 
 def _check_budgets(recipe: CurvesRecipe, models: Iterable[str]) -> None:
     """Refuse a unit that the machine can't measure before anything is prepared."""
-    budget = recipe.design.budget(recipe.design.budgets[0])
-    for variant in (variant for name in models for variant in recipe.models[name].candidates.values()):
-        check_budget(budget, (variant.nnunet or variant.stage("task").training).accelerator)
+    for name in models:
+        budget = recipe.design.budget(recipe.design.budgets[0], name)
+        for variant in recipe.models[name].candidates.values():
+            check_budget(budget, (variant.nnunet or variant.stage("task").training).accelerator)
 
 
 def _paused(n_runs: int) -> Paused:
@@ -178,7 +179,7 @@ def _attempt(context: _Context, run: CurveRun) -> bool:
             return True
         model = context.recipe.models[run.model]
         variant = model.candidates[chosen]
-        stages = earlier_stages(variant, model.stages, run.seed)
+        stages = earlier_stages(variant, model.stages, run.seed, context.recipe.design.pace)
         try:
             start = train_earlier_stages(
                 stages, context.ingested, folders.stages, folders.prepared, context.hours_left, context.jobs
@@ -257,7 +258,7 @@ def _scored_patients(context: _Context, run: CurveRun) -> tuple[str, ...]:
 
 def _with_budget(context: _Context, recipe: Recipe, run: CurveRun) -> Recipe:
     """Return the recipe with the budget of a run, and with the time that is left."""
-    budget = context.recipe.design.budget(run.budget)
+    budget = context.recipe.design.budget(run.budget, run.model)
     if recipe.nnunet:
         return recipe.model_copy(update={"nnunet": recipe.nnunet.model_copy(update={"budget": budget})})
     task = recipe.stage("task")
