@@ -3,9 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import pytest
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from gynbtnet.runtime import BadInput, Settings, read_json
 from gynbtnet.runtime.json_files import write_changed_json
@@ -17,6 +18,36 @@ class Light(Settings):
 
     name: str
     watts: float = Field(60, gt=0)
+
+
+class Room(Settings):
+    """Settings with numbers in lists and mappings."""
+
+    size: tuple[float, float, float] = (5, 4, 3)
+    doors: dict[str, Annotated[int, Field(ge=0)]] = {}
+    steps: tuple[tuple[int, int], ...] | None = None
+    open: tuple[bool, ...] = ()
+    lights: dict[str, Light] = {}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"size": [5, True, 3]}, "size\n.*true is not a number"),
+        ({"doors": {"north": False}}, "doors\n.*false is not a number"),
+        ({"steps": [[1, 2], [3, True]]}, "steps\n.*true is not a number"),
+        ({"doors": {"north": 2**63}}, "doors\n.*expected a whole number below"),
+        ({"steps": [[1, -(2**63)]]}, "steps\n.*expected a whole number below"),
+        ({"lights": {"a": {"name": "a", "watts": True}}}, "watts\n.*true is not a number"),
+    ],
+)
+def test_true_is_not_a_number_in_lists_and_mappings(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        Room.model_validate(values)
+
+
+def test_lists_of_true_and_false_remain() -> None:
+    assert Room(open=(True, False)).open == (True, False)
 
 
 def test_settings_are_read(tmp_path: Path) -> None:

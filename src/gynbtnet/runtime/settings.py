@@ -1,5 +1,6 @@
 """Base class of all settings: named values with descriptions, validated when they are created."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -19,17 +20,35 @@ class Settings(BaseModel):
     @classmethod
     def _true_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse ``yes``, ``no``, ``on`` and ``off``, which YAML reads as true and false, as numbers."""
-        if isinstance(value, bool):
-            annotation = cls.model_fields[str(info.field_name)].annotation
-            kinds = {annotation, *get_args(annotation)}
-            if kinds & {int, float} and bool not in kinds:
-                raise ValueError(f"{str(value).lower()} is not a number")
+        kinds = list(_types(cls.model_fields[str(info.field_name)].annotation))
+        if (int in kinds or float in kinds) and bool not in kinds:
+            for single in _single_values(value):
+                if isinstance(single, bool):
+                    raise ValueError(f"{str(single).lower()} is not a number")
         return value
 
     @field_validator("*", mode="after")
     @classmethod
     def _fits_64_bits(cls, value: Any) -> Any:
         """Refuse whole numbers that neither PyTorch nor NumPy can hold."""
-        if isinstance(value, int) and abs(value) > MAX_WHOLE_NUMBER:
+        if any(isinstance(single, int) and abs(single) > MAX_WHOLE_NUMBER for single in _single_values(value)):
             raise ValueError("expected a whole number below 2^63")
         return value
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Yield the types that an annotation is made of: itself, and those in its brackets."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from _types(part)
+
+
+def _single_values(value: Any) -> Iterator[Any]:
+    """Yield a value, or those that a list, tuple or mapping holds at any depth."""
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _single_values(part)
+    else:
+        yield value
