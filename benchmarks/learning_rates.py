@@ -41,6 +41,7 @@ RUNS: dict[str, Mapping[str, Any]] = {
     "adamw-3e-3-he": PLAIN | HE | {"learning_rate": 3e-3},
     "adamw-6e-3-he": PLAIN | HE,
     "adamw-6e-3-he-ema": PLAIN | HE | {"ema": 0.9},
+    "adamw-6e-3-he-bf16": PLAIN | HE | {"precision": "bf16-mixed"},
     "adamw-1e-2-he": PLAIN | HE | {"learning_rate": 1e-2},
     "sgd-nnunet": NNUNET,
     "sgd-nnunet-he": NNUNET | HE,

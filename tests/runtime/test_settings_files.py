@@ -24,10 +24,10 @@ class Room(Settings):
     """Settings with numbers in lists and mappings."""
 
     size: tuple[float, float, float] = (5, 4, 3)
-    doors: dict[str, Annotated[int, Field(ge=0)]] = {}
+    doors: dict[str, Annotated[int, Field(ge=0)]] = Field({})
     steps: tuple[tuple[int, int], ...] | None = None
     open: tuple[bool, ...] = ()
-    lights: dict[str, Light] = {}
+    lights: dict[str, Light] = Field({})
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from gynbtnet.networks import GynBTNet, write_stu_net
 from gynbtnet.preparation import PreparedCase, PreparedCohort, load_plan, write_prepared_case
 from gynbtnet.runtime import BadInput, Paused
-from gynbtnet.training import checkpoint, devices, engine
+from gynbtnet.training import checkpoint, cpu_bfloat16, devices, engine
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.recording.run_log import RunLog
 from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
@@ -689,9 +689,46 @@ def test_bfloat16_with_an_old_cudnn_is_refused(monkeypatch: pytest.MonkeyPatch, 
     assert not torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
 
 
-def test_bfloat16_on_a_cpu_is_refused(prepared: PreparedCohort, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="bf16-mixed needs a GPU"):
-        train(prepared, tmp_path / "run", precision="bf16-mixed", accelerator="cpu")
+@pytest.mark.parametrize(
+    ("capabilities", "error", "words"),
+    [
+        ({}, 0.0, "can't be used on this CPU. It has no AMX"),
+        ({"amx_bf16": False}, 0.0, "can't be used on this CPU. It has no AMX"),
+        ({"amx_bf16": True}, float("nan"), "The gradient of a convolution on a grid of 2×4×4 is wrong there"),
+        ({"amx_bf16": True}, 0.5, "The gradient of a convolution on a grid of 2×4×4 is wrong there"),
+    ],
+)
+def test_bfloat16_on_an_unsuitable_cpu_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], error: float, words: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(cpu_bfloat16, "_gradient_error", lambda grid: error)
+    monkeypatch.setattr(devices, "Fabric", lambda **settings: Mock())
+    with pytest.raises(BadInput, match=words):
+        devices.start_devices(TrainingSettings(precision="bf16-mixed", accelerator="cpu"))
+    devices.start_devices(TrainingSettings(precision="auto", accelerator="cpu"))
+
+
+def test_float16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(BadInput, match="16-mixed needs a GPU"):
+        devices.start_devices(TrainingSettings(precision="16-mixed", accelerator="cpu"))
+
+
+@pytest.mark.skipif(cpu_bfloat16.cpu_bfloat16_problem() is not None, reason="needs a CPU with AMX")
+@pytest.mark.parametrize("stage", ["finetune", "pretrain"])
+def test_bfloat16_on_a_cpu_with_amx_learns_as_single_precision(
+    prepared: PreparedCohort, tmp_path: Path, stage: str
+) -> None:
+    losses = {}
+    for precision in ("32-true", "bf16-mixed"):
+        if stage == "finetune":
+            run = train(prepared, tmp_path / precision, precision=precision, accelerator="cpu")
+        else:
+            settings = PretrainingSettings(**QUICK, precision=precision, accelerator="cpu")
+            run = pretrain(prepared, settings, tmp_path / precision, **SIDES)
+        losses[precision] = [float(row["loss"]) for row in rows(run)]
+    assert losses["bf16-mixed"] == pytest.approx(losses["32-true"], rel=0.05)
+    assert losses["bf16-mixed"] != losses["32-true"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")

@@ -22,9 +22,9 @@ class Settings(BaseModel):
         """Refuse ``yes``, ``no``, ``on`` and ``off``, which YAML reads as true and false, as numbers."""
         kinds = list(_types(cls.model_fields[str(info.field_name)].annotation))
         if (int in kinds or float in kinds) and bool not in kinds:
-            for single in _single_values(value):
-                if isinstance(single, bool):
-                    raise ValueError(f"{str(single).lower()} is not a number")
+            truth = next((single for single in _single_values(value) if isinstance(single, bool)), None)
+            if truth is not None:
+                raise ValueError(f"{str(truth).lower()} is not a number")
         return value
 
     @field_validator("*", mode="after")

@@ -16,6 +16,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
 from gynbtnet.training.budget import Budget
+from gynbtnet.training.cpu_bfloat16 import cpu_bfloat16_problem
 from gynbtnet.training.settings import TrainingSettings
 
 _TENSOR_CORES = (7, 0)  # from this compute capability on, a GPU multiplies float16 faster than float32
@@ -101,9 +102,12 @@ def _sum_in_single_precision() -> None:
 
 def _precision(settings: TrainingSettings, cuda: bool) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     precision = _chosen_precision(settings, cuda)
-    problem = bfloat16_problem() if precision == "bf16-mixed" else None
-    if problem is not None:
+    if precision != "bf16-mixed":
+        return precision
+    if cuda and (problem := bfloat16_problem()):
         raise BadInput(f"precision {settings.precision} means bfloat16 on this GPU. {problem}")
+    if not cuda and (problem := cpu_bfloat16_problem()):
+        raise BadInput(f"precision bf16-mixed can't be used on this CPU. {problem} Set precision to auto.")
     return precision
 
 
@@ -114,12 +118,8 @@ def _chosen_precision(settings: TrainingSettings, cuda: bool) -> Literal["32-tru
             return "bf16-mixed"
         float16 = cuda and settings.strategy != "fsdp" and torch.cuda.get_device_capability() >= _TENSOR_CORES
         return "16-mixed" if float16 else "32-true"
-    if settings.precision in ("bf16-mixed", "16-mixed") and not cuda:
-        # torch 2.13 with oneDNN: the weight gradient of a 3×3×3 convolution on a grid of 2×4×4 is wrong or NaN
-        raise BadInput(
-            f"precision {settings.precision} needs a GPU. On a CPU, PyTorch's 16-bit convolutions are slow and have "
-            "wrong gradients on small grids. Set precision to auto."
-        )
+    if settings.precision == "16-mixed" and not cuda:
+        raise BadInput("precision 16-mixed needs a GPU; set precision to auto.")
     if settings.precision == "16-mixed" and settings.strategy == "fsdp":
         raise BadInput(
             "precision 16-mixed adapts the loss scale to all gradients, but with strategy fsdp each device holds only "

@@ -77,7 +77,7 @@ class TrainingSettings(OptimiserSettings):
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = Field(
         "auto",
         description="auto: bf16-mixed if the GPU supports bfloat16, 16-mixed if it is fast in float16 only, otherwise "
-        "32-true. A CPU supports only 32-true; bfloat16 needs cuDNN 9.15.",
+        "32-true. A CPU supports 32-true and, if it has AMX, bf16-mixed; on a GPU, bfloat16 needs cuDNN 9.15.",
     )
     accelerator: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: the GPU if there is one.")
     devices: int = Field(
