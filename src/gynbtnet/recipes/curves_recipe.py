@@ -66,7 +66,7 @@ class CurvesDesign(Settings):
         if self.long_budget is not None and self.long_budget <= self.budgets[-1]:
             raise ValueError("expected a long_budget above the others")
         if self.pace is not None and self.unit != "cpu_seconds":
-            raise ValueError(f"expected no pace if budgets are in {self.unit}")
+            raise ValueError(f"expected no pace if budgets are in {self.unit}; set curves.pace to null")
         self._check_amounts()
         return self
 
