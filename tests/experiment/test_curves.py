@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment.curves.curve_figures import budget_figure
 from gynbtnet.experiment.curves.curves_page import report_curves
 from gynbtnet.experiment.curves.differences import difference_table
-from gynbtnet.experiment.curves.earlier_stages import earlier_stages
+from gynbtnet.experiment.curves.earlier_stages import earlier_stages, planned_steps
 from gynbtnet.experiment.curves.findings import missing_runs
 from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
@@ -23,7 +24,7 @@ from gynbtnet.experiment.curves.machines import check_machine, on_machine_of_pac
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.curves.run_record import write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
-from gynbtnet.experiment.curves.trace_curves import best_candidate, choose_patients
+from gynbtnet.experiment.curves.trace_curves import best_candidate, check_budgets, choose_patients
 from gynbtnet.experiment.scans import Ingested
 from gynbtnet.imaging import Repairs, StructureNames
 from gynbtnet.recipes import CurvesRecipe, load_curves, save_recipe
@@ -68,6 +69,12 @@ def setup(recipe: CurvesRecipe) -> CurvesSetup:
         synthetic=True,
         citations=(),
     )
+
+
+@pytest.fixture
+def ingested(cohort: Cohort) -> Ingested:
+    split = Split(("p4",), (("p0",), ("p1", "p2", "p3")), 0)
+    return Ingested(cohort, split, None, None, None, StructureNames.load(None), Repairs())
 
 
 def in_unit(unit: str) -> CurvesDesign:
@@ -239,7 +246,7 @@ def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> Non
     assert text.index("**Not run yet: 1 of") < text.index("Synthetic data")
     assert "- point of nnunet: patients-all_budget-6480_seed-0" in text
     assert "| nnunet-chosen | adamw-1e-3 |" in text
-    assert "Machines differ in the steps that they do in a CPU second. The runs: " in text
+    assert "Machines round differently, so that the same steps don't give the same weights on each. The runs: " in text
     assert "| nnunet | published | – | the only one |" in text
     names = ["curves.png", "curves.svg", "patients.png", "patients.svg", "differences.csv", "structures.csv"]
     before = {name: (folder / name).read_bytes() for name in [*names, page.name]}
@@ -327,7 +334,8 @@ def test_runs_that_were_finished_elsewhere_count(
         ("points.csv", "search/nnunet-chosen", "search/unet", "is not one of this design"),
         ("points.csv", ",adamw-1e-3,", ",adamw,", "is not one of this design"),
         ("points.csv", ",240.0,", ",four minutes,", r"points\.csv is damaged: row 0, column budget"),
-        ("points.csv", ",192,", ",190,", "did 190 steps on B, instead of the 192 of its budget on AMD EPYC"),
+        ("points.csv", ",192,", ",190,", "did 190 steps instead of 192, which are its budget at the pace of AMD EPYC"),
+        ("points.csv", ",0,0.0,", ",9,0.0,", "did 9 steps before the task instead of 0, at the pace of AMD EPYC"),
         ("scores.csv", ",p7,", ",p9,", "has scores of other patients"),
         ("scores.csv", ",bladder,", ",liver,", "has scores of other structures"),
         ("scores.csv", ",dsc,", ",dice,", "scores.csv is damaged: it has no column dsc"),
@@ -420,18 +428,58 @@ def test_stages_before_the_task_have_the_steps_of_the_pace(recipe: CurvesRecipe)
     assert run.name != unpaced.name, "other weights have another folder"
 
 
+@pytest.mark.parametrize(("steps", "taken"), [(192, True), (180, True), (205, True), (150, False), (240, False)])
+def test_steps_of_the_machine_of_the_pace_may_vary(
+    recipe: CurvesRecipe, setup: CurvesSetup, elsewhere: CurvesFolder, tmp_path: Path, steps: int, taken: bool
+) -> None:
+    """Its first runs had budgets in seconds."""
+    assert recipe.design.pace is not None
+    points = pd.read_csv(elsewhere.points).assign(machine=recipe.design.pace.machine, steps=steps)
+    points.to_csv(elsewhere.points, index=False)
+    arguments = elsewhere.folder, recipe, scored_patients(setup), CurvesFolder(tmp_path / "here")
+    if taken:
+        take_finished_runs(*arguments)
+    else:
+        with pytest.raises(BadInput, match=f"did {steps} steps instead of 192"):
+            take_finished_runs(*arguments)
+
+
+def test_a_pace_of_cpu_seconds_is_refused_on_a_gpu(
+    recipe: CurvesRecipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(BadInput, match=r"gynbtnet would train on a GPU, but curves\.pace"):
+        check_budgets(recipe, ["gynbtnet"])
+    unpaced = replace(recipe, design=recipe.design.model_copy(update={"pace": None}))
+    check_budgets(unpaced, ["gynbtnet"])
+
+
+def test_seconds_of_the_stages_before_the_task(recipe: CurvesRecipe, ingested: Ingested, tmp_path: Path) -> None:
+    assert recipe.design.pace is not None
+    setup = write_setup(recipe, ingested, CurvesFolder(tmp_path))
+    assert setup.earlier_seconds == dict.fromkeys(LEVELS, 0) | {"gynbtnet": pytest.approx(1200)}
+    variant = next(iter(recipe.models["gynbtnet"].candidates.values()))
+    assert planned_steps(variant, ["pretraining", "supervised"], recipe.design.pace) == {
+        "pretraining": 1740,
+        "supervised": 1560,
+    }
+
+
 def test_times_of_other_machines_are_those_of_the_budget(setup: CurvesSetup) -> None:
-    points, _ = tables(setup)
+    points = tables(setup)[0].assign(steps=lambda table: table["budget"])
     pace = Pace(machine="A", task=dict.fromkeys(setup.models, 1.0))
     design = setup.design.model_copy(update={"pace": pace})
     with_stages = dict.fromkeys(setup.models, 0.0) | {"gynbtnet": 1200.0}
     table = on_machine_of_pace(points, replace(setup, design=design, earlier_seconds=with_stages))
-    here = points["machine"] == "A"
-    assert table[here].equals(points[here]), "measured"
-    there = table[~here]
-    assert (there["cpu_seconds"] == there["budget"]).all()
+    there = table
+    assert (there["cpu_seconds"] == there["budget"]).all(), "also on the machine of the pace, which did the same steps"
     assert set(there.loc[there["model"] == "gynbtnet", "earlier_cpu_seconds"]) == {1200.0}
     assert set(there.loc[there["model"] != "gynbtnet", "earlier_cpu_seconds"]) == {0.0}
+    in_seconds = points.assign(steps=points["steps"] + 1)
+    here = points["machine"] == "A"
+    again = on_machine_of_pace(in_seconds, replace(setup, design=design))
+    assert again[here].equals(in_seconds[here]), "measured, since the steps vary"
+    assert (again.loc[~here, "cpu_seconds"] == points.loc[~here, "budget"] + 1).all()
     unpaced = replace(setup, design=setup.design.model_copy(update={"pace": None}))
     assert on_machine_of_pace(points, unpaced).equals(points)
 
@@ -456,9 +504,9 @@ def test_names_that_look_like_numbers_stay_as_they_are(
     assert set(pd.read_csv(here.scores, dtype=str)["patient"]) == set(scored[setup.runs[0]])
 
 
-def test_candidates_are_written_down_before_the_first_run(recipe: CurvesRecipe, cohort: Cohort, tmp_path: Path) -> None:
-    split = Split(("p4",), (("p0",), ("p1", "p2", "p3")), 0)
-    ingested = Ingested(cohort, split, None, None, None, StructureNames.load(None), Repairs())
+def test_candidates_are_written_down_before_the_first_run(
+    recipe: CurvesRecipe, ingested: Ingested, tmp_path: Path
+) -> None:
     folder = CurvesFolder(tmp_path)
     model = recipe.models["nnunet-chosen"]
     recipe = replace(recipe, models={model.name: model})

@@ -61,9 +61,20 @@ def test_candidates_and_stages_of_a_file(tmp_path: Path) -> None:
     assert not is_curves("absent.yaml")
 
 
+def test_with_a_pace_stages_need_a_budget(tmp_path: Path) -> None:
+    pace = "pace: {machine: A, task: {ours: 2.5, nnunet: 0.1}, stages: {pretraining: 3, supervised: 2}}"
+    path = written(tmp_path, ("unit: steps", pace))
+    budgets = ["pretraining.training.budget={steps: 3}", "supervised.training.budget={cpu_seconds: 3}"]
+    load_curves(path, budgets)
+    for change in ("pretraining.training.budget=null", "supervised.training.budget={gpu_seconds: 3}"):
+        with pytest.raises(BadInput, match=r"budget in CPU seconds or steps, but (pretraining|supervised) of ours"):
+            load_curves(path, [*budgets, change])
+
+
 def test_budgets_with_a_pace_are_the_steps_of_its_machine(tmp_path: Path) -> None:
     pace = "pace: {machine: A, task: {ours: 2.5, nnunet: 0.1}, stages: {pretraining: 3, supervised: 2}}"
-    design = load_curves(written(tmp_path, ("unit: steps", pace))).design
+    budgets = [f"{stage}.training.budget.steps=9" for stage in ("pretraining", "supervised")]
+    design = load_curves(written(tmp_path, ("unit: steps", pace)), budgets).design
     assert design.budget(100, "ours") == Budget(steps=250)
     assert design.budget(1, "nnunet") == Budget(steps=1), "at least one step"
 

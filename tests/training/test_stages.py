@@ -701,12 +701,37 @@ def test_bfloat16_with_an_old_cudnn_is_refused(monkeypatch: pytest.MonkeyPatch, 
 def test_bfloat16_on_an_unsuitable_cpu_is_refused(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], error: float, words: str
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     monkeypatch.setattr(cpu_bfloat16, "_gradient_error", lambda grid: error)
     monkeypatch.setattr(devices, "Fabric", lambda **settings: Mock())
     with pytest.raises(BadInput, match=words):
         devices.start_devices(TrainingSettings(precision="bf16-mixed", accelerator="cpu"))
     devices.start_devices(TrainingSettings(precision="auto", accelerator="cpu"))
+
+
+def test_bfloat16_on_a_cpu_with_right_gradients_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    monkeypatch.setattr(cpu_bfloat16, "_gradient_error", lambda grid: 0.005)
+    monkeypatch.setattr(devices, "Fabric", lambda **settings: asked.update(settings) or Mock())
+    devices.start_devices(TrainingSettings(precision="bf16-mixed", accelerator="cpu"))
+    assert asked["precision"] == "bf16-mixed"
+
+
+def test_the_error_of_a_gradient_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without bfloat16's rounding the error is zero, and a wrong gradient is found."""
+    monkeypatch.setattr(torch, "bfloat16", torch.float64)
+    assert cpu_bfloat16._gradient_error((2, 4, 4)) == 0
+    exact, calls = torch.autograd.grad, 0
+
+    def wrong_first(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        values, weight = exact(*arguments)
+        return (values, 2 * weight) if calls == 1 else (values, weight)
+
+    monkeypatch.setattr(torch.autograd, "grad", wrong_first)
+    assert cpu_bfloat16._gradient_error((2, 4, 4)) == pytest.approx(1)
 
 
 def test_float16_on_a_cpu_is_refused() -> None:

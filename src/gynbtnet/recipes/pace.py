@@ -8,7 +8,7 @@ from gynbtnet.runtime.settings import Settings
 from gynbtnet.training.budget import Budget
 
 EarlierStage = Literal["pretraining", "supervised"]
-_StepsPerSecond = Annotated[float, Field(gt=0)]
+_StepsPerSecond = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class Pace(Settings):

@@ -1,5 +1,7 @@
 """Check whether the CPU of this machine can train in bfloat16."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -13,7 +15,10 @@ _LARGEST_ERROR = 0.02
 
 def cpu_bfloat16_problem() -> str | None:
     """Return why 3D convolutions in bfloat16 can't be used on this machine's CPU; None if they can."""
-    if not torch.cpu.get_capabilities().get("amx_bf16", False):
+    capabilities: Mapping[str, object] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # older versions of torch lack it
+    if not capabilities.get("amx_bf16", False):
         return "It has no AMX: convolutions in bfloat16 are slow there, and have wrong gradients on small grids."
     for grid in _GRIDS:
         error = _gradient_error(grid)

@@ -33,6 +33,12 @@ _REMEDY = (
     "No run of the curves has finished yet, or the table was changed; call `gynbtnet benchmark` with the recipe of the "
     "curves, which writes it again."
 )
+_UNEQUAL = {
+    False: "Machines differ in the steps that they do in a CPU second.",
+    True: "Machines round differently, so that the same steps don't give the same weights on each.",
+}
+"""Difference between machines, without and with a pace."""
+
 _METRICS = {"dsc": ("DSC", 3), "hd95_mm": ("HD95 (mm)", 1), "asd_mm": ("ASD (mm)", 2)}
 
 
@@ -171,7 +177,7 @@ def _limits(setup: CurvesSetup, points: pd.DataFrame) -> Iterator[str]:
     machines = points["machine"].value_counts()
     if len(machines) > 1:
         runs = enumeration([f"{count} on {machine}" for machine, count in machines.items()])
-        yield f"Machines differ in the steps that they do in a CPU second. The runs: {runs}."
+        yield f"{_UNEQUAL[setup.design.pace is not None]} The runs: {runs}."
     yield from LIMITS
 
 
@@ -188,8 +194,8 @@ def _design(setup: CurvesSetup) -> Iterator[str]:
         comparison = ""
     budgets = enumeration([amount(budget, setup) for budget in design.budgets])
     pace = (
-        f"CPU minutes are those of one machine ({design.pace.machine}): every run has the steps that it does in the "
-        "budget, also if another machine trained. "
+        f"CPU minutes are those of one machine ({design.pace.machine}): a run on another one has the steps that this "
+        "machine does in the budget. "
         if design.pace
         else ""
     )

@@ -74,6 +74,18 @@ def earlier_stages(
     return tuple(runs)
 
 
+def planned_steps(recipe: Recipe, stages: Sequence[EarlierStage], pace: Pace) -> dict[EarlierStage, int]:
+    """Return the optimiser steps of each stage before the task.
+
+    Args:
+        recipe: recipe of the model, whose stages have budgets in CPU seconds or steps.
+        stages: its earlier stages, in their order.
+        pace: steps in a CPU second.
+    """
+    budgets = {run.stage: run.settings.training.budget for run in earlier_stages(recipe, stages, 0, pace)}
+    return {stage: budget.steps for stage, budget in budgets.items() if budget is not None and budget.steps is not None}
+
+
 def train_earlier_stages(
     runs: Sequence[StageRun], ingested: Ingested, folder: Path, prepared: Path, hours: float | None, jobs: int
 ) -> Path | None:

@@ -6,15 +6,20 @@ from pathlib import Path
 import pandas as pd
 
 from gynbtnet.experiment.curves.checked_tables import read_score_table
+from gynbtnet.experiment.curves.earlier_stages import planned_steps
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun
 from gynbtnet.experiment.curves.run_record import RunRecord, read_records, write_record
 from gynbtnet.experiment.curves.setup import has_settings
 from gynbtnet.recipes.curves_recipe import CurvesRecipe
+from gynbtnet.recipes.pace import Pace
 from gynbtnet.runtime.errors import BadInput
 
 NOT_OF_CURVES = "Expected a table that `gynbtnet benchmark` wrote for learning curves."
 """Advice for a table of finished runs that is absent or damaged."""
+
+_VARIATION = 0.2
+"""Share by which the steps in a budget of seconds may differ from the pace of the same machine."""
 
 
 def take_finished_runs(
@@ -30,7 +35,7 @@ def take_finished_runs(
 
     Raises:
         BadInput: If a table is absent or damaged, or a run is not one of these curves. Such a run has another name,
-            other settings, or scores of other patients. Then nothing is recorded.
+            other settings, scores of other patients, or with a pace other numbers of steps. Then nothing is recorded.
     """
     source = CurvesFolder(tables)
     records, scores = read_records(source.points, NOT_OF_CURVES), read_score_table(source.scores, NOT_OF_CURVES)
@@ -67,10 +72,8 @@ def _problem(
     stored = source.recipe(run.model, record.candidate)
     if not has_settings(stored, recipe.models[run.model].candidates[record.candidate]):
         return f"was trained with other settings, which are in {stored}"
-    pace = recipe.design.pace
-    steps = recipe.design.budget(run.budget, run.model).steps
-    if pace is not None and record.machine != pace.machine and record.steps != steps:
-        return f"did {record.steps} steps on {record.machine}, instead of the {steps} of its budget on {pace.machine}"
+    if recipe.design.pace is not None and (problem := _other_steps(record, run, recipe, recipe.design.pace)):
+        return problem
     own = scores[scores["run"] == record.run]
     if set(own["patient"]) != set(scored[run]):
         return f"has scores of other patients in {source.scores}"
@@ -79,4 +82,21 @@ def _problem(
         return f"has scores of other structures in {source.scores}"
     if len(own) != own["case"].nunique() * len(structures):
         return f"lacks a structure of a case in {source.scores}"
+    return None
+
+
+def _other_steps(record: RunRecord, run: CurveRun, recipe: CurvesRecipe, pace: Pace) -> str | None:
+    """Return what is wrong with the steps of a run; None if they are those of the pace.
+
+    On the machine of the pace a run may have had its budget in seconds, whose steps vary.
+    """
+    variant = recipe.models[run.model].candidates[record.candidate]
+    expected = recipe.design.budget(run.budget, run.model).steps or 0
+    before = sum(planned_steps(variant, recipe.models[run.model].stages, pace).values())
+    allowed = _VARIATION if record.machine == pace.machine else 0.0
+    stopped_early = bool(variant.task and variant.task.training.patience) and record.steps < expected
+    if abs(record.steps - expected) > allowed * expected and not stopped_early:
+        return f"did {record.steps} steps instead of {expected}, which are its budget at the pace of {pace.machine}"
+    if abs(record.earlier_steps - before) > allowed * before:
+        return f"did {record.earlier_steps} steps before the task instead of {before}, at the pace of {pace.machine}"
     return None

@@ -30,6 +30,8 @@ def check_machine(
 ) -> None:
     """Refuse to continue curves whose budgets are in seconds on a machine that does other numbers of steps in them.
 
+    With a pace, every machine does the same steps and none is refused.
+
     Args:
         design: unit and pace of the budgets.
         runs: runs of the curves.
@@ -40,27 +42,26 @@ def check_machine(
     Raises:
         BadInput: If a run is left, and a finished one is of another machine; or if ``finished`` has no table.
     """
+    tables = () if finished is None else read_records(CurvesFolder(finished).points, NOT_OF_CURVES)
     if design.unit == "steps" or design.pace is not None:
         return
-    machines = {run.name: record.machine for run in runs if (record := read_record(folder, run)) is not None}
-    if finished is not None:
-        tables = read_records(CurvesFolder(finished).points, NOT_OF_CURVES)
-        machines = {record.run: record.machine for record in tables} | machines
+    records = [record for run in runs if (record := read_record(folder, run)) is not None]
+    machines = {record.run: record.machine for record in (*tables, *records)}
     here = this_machine(design.unit)
     others = [machine for machine in machines.values() if machine != here]
     if others and any(run.model in selected and run.name not in machines for run in runs):
         raise BadInput(
             f"{counted(len(others), 'run')} of these curves were trained on another machine ({others[0]}) than this "
             f"one ({here}). A budget in seconds is another number of steps here, so that the scores can't be compared. "
-            "Continue on a machine like the first one, give the recipe a curves.pace, or begin the curves again in "
-            "another folder."
+            "Continue on a machine like the first one, or begin the curves again in another folder."
         )
 
 
 def on_machine_of_pace(points: pd.DataFrame, setup: CurvesSetup) -> pd.DataFrame:
     """Return the table of runs with times on the machine whose seconds are the budgets.
 
-    Another machine took longer or shorter for the steps of a budget. Its runs get the time of the budget instead.
+    A run with the steps of the pace gets the time that these take on the machine of the pace. Runs that this machine
+    did without a pace, in seconds, keep their measured times.
 
     Args:
         points: table of the runs.
@@ -69,9 +70,11 @@ def on_machine_of_pace(points: pd.DataFrame, setup: CurvesSetup) -> pd.DataFrame
     pace = setup.design.pace
     if pace is None:
         return points
-    elsewhere = (points["machine"] != pace.machine) & points["cpu_seconds"].notna()
+    per_second = points["model"].map(pace.task)
+    planned = (points["budget"] * per_second).round().clip(lower=1)
+    measured = (points["machine"] == pace.machine) & (points["steps"] != planned)
     earlier = points["model"].map(setup.earlier_seconds).fillna(0.0)
     return points.assign(
-        cpu_seconds=points["cpu_seconds"].where(~elsewhere, points["budget"]),
-        earlier_cpu_seconds=points["earlier_cpu_seconds"].where(~elsewhere, earlier),
+        cpu_seconds=points["cpu_seconds"].where(measured, points["steps"] / per_second),
+        earlier_cpu_seconds=points["earlier_cpu_seconds"].where(measured, earlier),
     )

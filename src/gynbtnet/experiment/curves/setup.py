@@ -3,11 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gynbtnet.experiment.curves.earlier_stages import planned_steps
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
 from gynbtnet.experiment.scans import Ingested
 from gynbtnet.recipes.curves_recipe import CurvesDesign, CurvesRecipe
 from gynbtnet.recipes.loading import load_run_recipe, save_recipe
+from gynbtnet.recipes.pace import Pace
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
@@ -35,7 +37,7 @@ class CurvesSetup:
         citations: citations of the data.
         candidates: names of the settings of each model among which one is chosen; empty in files from before they were
             recorded.
-        earlier_seconds: CPU seconds of the earlier stages of each model, if budgets are CPU seconds of a given machine.
+        earlier_seconds: CPU seconds of the earlier stages of each model on the machine of the pace; empty without one.
     """
 
     name: str
@@ -82,7 +84,7 @@ def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) 
         synthetic=ingested.cohort.synthetic,
         citations=base.citations,
         candidates={name: tuple(model.candidates) for name, model in recipe.models.items()},
-        earlier_seconds=_earlier_seconds(recipe) if recipe.design.pace else {},
+        earlier_seconds=_earlier_seconds(recipe, recipe.design.pace) if recipe.design.pace else {},
     )
     if folder.setup.is_file():
         _check_same(setup, read_setup(folder), folder)
@@ -99,16 +101,13 @@ def write_setup(recipe: CurvesRecipe, ingested: Ingested, folder: CurvesFolder) 
     return setup
 
 
-def _earlier_seconds(recipe: CurvesRecipe) -> dict[str, float]:
-    """Return the CPU seconds of each model's earlier stages that have such a budget."""
-    return {
-        name: sum(
-            budget.cpu_seconds or 0.0
-            for stage in model.stages
-            if (budget := getattr(next(iter(model.candidates.values())), stage).training.budget) is not None
-        )
-        for name, model in recipe.models.items()
-    }
+def _earlier_seconds(recipe: CurvesRecipe, pace: Pace) -> dict[str, float]:
+    """Return the CPU seconds of each model's earlier stages on the machine of the pace."""
+    seconds = {}
+    for name, model in recipe.models.items():
+        steps = planned_steps(next(iter(model.candidates.values())), model.stages, pace)
+        seconds[name] = sum(number / pace.stages[stage] for stage, number in steps.items())
+    return seconds
 
 
 def has_settings(path: Path, recipe: Recipe) -> bool:

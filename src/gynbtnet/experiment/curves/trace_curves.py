@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from gynbtnet.datasets.split import Split
 from gynbtnet.experiment.curves.curves_page import report_curves
@@ -79,7 +80,7 @@ def trace_curves(
 
     Raises:
         BadInput: If recipe and scans don't fit together, or a step can't use its input. Also if ``folder`` or
-            ``finished`` has other curves or, with budgets in seconds, runs of another machine.
+            ``finished`` has other curves or, with budgets in seconds and without a pace, runs of another machine.
         Paused: If the time is over before all runs are finished. Tables, figures and page show those that are.
     """
     deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
@@ -136,7 +137,7 @@ def _ingest(recipe: CurvesRecipe, scans: Scans | None, folders: CurvesFolder, jo
 
 def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
     remaining = [run for run in runs if not context.folders.record(run).is_file()]
-    _check_budgets(context.recipe, {run.model for run in remaining})
+    check_budgets(context.recipe, {run.model for run in remaining})
     while remaining:
         finished: list[CurveRun] = []
         for run in remaining:
@@ -152,12 +153,26 @@ def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
             time.sleep(_POLL_SECONDS)
 
 
-def _check_budgets(recipe: CurvesRecipe, models: Iterable[str]) -> None:
-    """Refuse a unit that the machine can't measure before anything is prepared."""
+def check_budgets(recipe: CurvesRecipe, models: Iterable[str]) -> None:
+    """Refuse a unit that the machine can't measure before anything is prepared.
+
+    Args:
+        recipe: models and design.
+        models: names of the models that would be trained.
+
+    Raises:
+        BadInput: If budgets are in seconds of a GPU and there is none, or of a CPU at a pace and a GPU would be used.
+    """
     for name in models:
         budget = recipe.design.budget(recipe.design.budgets[0], name)
         for variant in recipe.models[name].candidates.values():
-            check_budget(budget, (variant.nnunet or variant.stage("task").training).accelerator)
+            accelerator = (variant.nnunet or variant.stage("task").training).accelerator
+            check_budget(budget, accelerator)
+            if recipe.design.pace is not None and accelerator != "cpu" and torch.cuda.is_available():
+                raise BadInput(
+                    f"{name} would train on a GPU, but curves.pace makes budgets of its seconds on a CPU. Set the "
+                    "accelerator to cpu, or curves.pace to null and curves.unit to gpu_seconds."
+                )
 
 
 def _paused(n_runs: int) -> Paused:
