@@ -217,13 +217,13 @@ def _check_pace(pace: Pace, models: Mapping[str, ResolvedCurveModel], path: Path
     stages = {stage for model in models.values() for stage in model.stages}
     if absent := stages.difference(pace.stages):
         raise BadInput(f"curves.pace.stages in {path} lacks {min(absent)}, which is trained before a task; add it.")
-    trained = [
-        getattr(next(iter(model.candidates.values())), stage) for model in models.values() for stage in model.stages
-    ]
-    if any(stage.training.budget is not None and stage.training.budget.gpu_seconds for stage in trained):
-        raise BadInput(
-            f"curves.pace in {path} is of CPU seconds, but an earlier stage has gpu_seconds; use cpu_seconds."
-        )
+    for name, stage in ((name, stage) for name, model in models.items() for stage in model.stages):
+        budget = getattr(next(iter(models[name].candidates.values())), stage).training.budget
+        if budget is None or budget.unit == "gpu_seconds":
+            raise BadInput(
+                f"With curves.pace, every stage needs a budget in CPU seconds or steps, but {stage} of {name} in {path} "
+                "has none; set one, or curves.pace to null."
+            )
 
 
 def _resolve(name: str, model: CurveModel, recipe: Recipe, path: Path) -> ResolvedCurveModel:
