@@ -221,7 +221,7 @@ def _check_pace(pace: Pace, models: Mapping[str, ResolvedCurveModel], path: Path
         budget = getattr(next(iter(models[name].candidates.values())), stage).training.budget
         if budget is None or budget.unit == "gpu_seconds":
             raise BadInput(
-                f"With curves.pace, every stage needs a budget in CPU seconds or steps, but {stage} of {name} in {path} "
+                f"With curves.pace, every stage needs a budget in CPU seconds or steps, but in {path} {stage} of {name} "
                 "has none; set one, or curves.pace to null."
             )
 
