@@ -221,8 +221,8 @@ def _check_pace(pace: Pace, models: Mapping[str, ResolvedCurveModel], path: Path
         budget = getattr(next(iter(models[name].candidates.values())), stage).training.budget
         if budget is None or budget.unit == "gpu_seconds":
             raise BadInput(
-                f"With curves.pace, every stage needs a budget in CPU seconds or steps, but in {path} {stage} of {name} "
-                "has none; set one, or curves.pace to null."
+                f"{stage} of {name} in {path} has no budget in CPU seconds or steps, which curves.pace needs; set one, "
+                "or curves.pace to null."
             )
 
 
