@@ -28,7 +28,7 @@ from gynbtnet.imaging import read_volume
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.networks import GynBTNet
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, Paused
 
 TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 
@@ -280,6 +280,31 @@ def test_epochs_are_those_of_its_own_loop(
     theirs = weights(tmp_path / "theirs")
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.slow
+def test_a_run_whose_time_is_over_pauses_and_is_continued(
+    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
+    settings = NnUNetSettings(
+        steps_per_epoch=2,
+        validation_steps=1,
+        checkpoint_interval_epochs=50,
+        workers=0,
+        budget={"steps": 7},
+        network="gynbtnet",
+        patch_size=(16, 32, 32),
+        time_budget_hours=1e-3,
+    )
+    with pytest.raises(Paused, match=r"0\.001 h is used up after 2 steps of nnU-Net in .*fold_0; run the same command"):
+        train_nnunet(cohort, split, 0, settings, tmp_path / "run")
+    unlimited = settings.model_copy(update={"time_budget_hours": None})
+    fold = train_nnunet(cohort, split, 0, unlimited, tmp_path / "run")
+    with (fold / "log.csv").open(newline="") as file:
+        assert [(row["epoch"], row["step"]) for row in csv.DictReader(file)] == [
+            *(("1", "2"), ("2", "4"), ("3", "6"), ("4", "7")),
+        ]
 
 
 @pytest.mark.slow

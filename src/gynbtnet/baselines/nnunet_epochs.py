@@ -9,7 +9,9 @@ import torch
 from gynbtnet.baselines.nnunet_schedule import ShareSchedule
 from gynbtnet.baselines.nnunet_usage import UsageMeter
 from gynbtnet.baselines.settings import NnUNetSettings
+from gynbtnet.runtime.errors import Paused
 from gynbtnet.training.recording.run_log import RunLog
+from gynbtnet.training.run_clock import RunClock
 from gynbtnet.training.run_folder import RunFolder
 
 COLUMNS = (
@@ -39,7 +41,11 @@ def run_epochs(
         run: folder of the fold, which gets ``log.csv``.
         share: function that returns the used share of the run.
         advance: called after each step with the note for the progress bar.
+
+    Raises:
+        Paused: If ``settings.time_budget_hours`` are used up before the share is 1.
     """
+    clock = RunClock(settings.time_budget_hours)
     trainer.on_train_start()
     with RunLog(run.path, COLUMNS, trainer.current_epoch) as log:
         while share() < 1:
@@ -62,7 +68,15 @@ def run_epochs(
                 "pseudo_dice": float(trainer.logger.get_value("mean_fg_dice", step=-1)),
             }
             log.append(trainer.current_epoch + 1, values)  # before the checkpoint: a resumed run removes later rows
+            out_of_time = clock.is_over() and share() < 1
+            if out_of_time:
+                trainer.save_every = 1  # a checkpoint of this epoch
             trainer.on_epoch_end()
+            if out_of_time:
+                raise Paused(
+                    f"The time budget of {settings.time_budget_hours:g} h is used up after {usage.steps} steps of "
+                    f"nnU-Net in {run.path}; run the same command again to continue it."
+                )
 
 
 def _train(

@@ -32,7 +32,7 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.regions import Regions, regions_by_name
 from gynbtnet.preparation.planning.structure_overlaps import choose_regions, measure_overlaps
 from gynbtnet.runtime.atomic_files import atomic_write
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, Paused
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
@@ -52,7 +52,7 @@ _PLANNERS = {
     "residual_l": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncL"),
     "residual_xl": ("residual_unets.residual_encoder_unet_planners", "nnUNetPlannerResEncXL"),
 }
-_FREE_TO_CHANGE = {"workers", "checkpoint_interval_epochs", "accelerator"}
+_FREE_TO_CHANGE = {"workers", "checkpoint_interval_epochs", "time_budget_hours", "accelerator"}
 _USAGE = "gynbtnet_usage"
 """Entry of the initial arguments in nnU-Net's checkpoint that has the used computation."""
 _NEVER = 10**9  # epochs of nnU-Net's trainer if a budget ends the run
@@ -85,6 +85,7 @@ def train_nnunet(
         BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
             CUDA is asked for and not available, or nnU-Net isn't installed. Also if it has no trainer of the given
             name, or settings don't fit the trainer or the plan.
+        Paused: If ``settings.time_budget_hours`` are used up before the fold has ended.
     """
     require("nnunet", "nnunetv2")
     check_trainer(settings.trainer)
@@ -239,7 +240,11 @@ def _train(
     parameters = sum(parameter.numel() for parameter in trainer.network.parameters())
     machine = {"device": str(device), "processes": 1, "parameters": parameters, "nnunetv2": version("nnunetv2")}
     note_environment(run, epochs_done=trainer.current_epoch, **machine)
-    _run(trainer, settings, meter, run)
+    try:
+        _run(trainer, settings, meter, run)
+    except Paused:
+        _stop_loaders(trainer)
+        raise
     if checkpoint != checkpoints[0]:
         trainer.on_train_end()
     for name in ("plans.json", "dataset.json"):
@@ -290,6 +295,13 @@ def _run(trainer: Any, settings: NnUNetSettings, meter: UsageMeter, run: RunFold
 def _loaders(trainer: Any) -> Iterable[Any]:
     """Return the processes that load training batches; none before the training, or if this process loads them."""
     return getattr(trainer.dataloader_train, "_processes", ())
+
+
+def _stop_loaders(trainer: Any) -> None:
+    """End the processes that load batches, as nnU-Net does at the end of a training."""
+    for loader in (trainer.dataloader_train, trainer.dataloader_val):
+        if finish := getattr(loader, "_finish", None):
+            finish()
 
 
 def _earlier_usage(trainer: Any, settings: NnUNetSettings) -> Usage:

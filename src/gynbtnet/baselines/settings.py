@@ -115,6 +115,12 @@ class NnUNetSettings(Settings):
     checkpoint_interval_epochs: int = Field(
         50, ge=1, description="Epochs between two checkpoints; an interrupted run loses at most these."
     )
+    time_budget_hours: float | None = Field(
+        None,
+        gt=0,
+        description="Hours from the start of the command; no epoch begins that would end later. The run then saves a "
+        "checkpoint, and the same command resumes it; null: no limit.",
+    )
     workers: int | None = Field(
         None,
         ge=0,

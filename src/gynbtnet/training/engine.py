@@ -43,6 +43,7 @@ from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
 from gynbtnet.training.optimisation.optimiser import make_optimiser
 from gynbtnet.training.recording.run_log import RunLog
 from gynbtnet.training.recording.training_pictures import save_figure
+from gynbtnet.training.run_clock import RunClock
 from gynbtnet.training.run_folder import note_environment
 from gynbtnet.training.trained_parameters import encoder_parameters, parameter_groups
 
@@ -124,7 +125,7 @@ def _train(context: TrainingContext, progress: Progress) -> None:
         note_environment(run, epochs_done=progress.epoch, **machine)
     stream = _remaining_batches(context, progress)
     columns = (*_METRICS, *objective.score_names)
-    clock = _Clock(settings.time_budget_hours)
+    clock = RunClock(settings.time_budget_hours)
     cost = CostMeter(fabric, context.clock, progress.used)
     used = context.used(context.steps_done(progress), progress.used)
     with (
@@ -380,23 +381,6 @@ def _save_weights(context: TrainingContext, learner: _Learner, progress: Progres
                 save_weights(state.averaged or state.weights, run.last_weights)
             save_checkpoint(run.state, state, progress)
     fabric.barrier()
-
-
-class _Clock:
-    """Time budget of a run, counted from the start of this process."""
-
-    def __init__(self, hours: float | None) -> None:
-        self._end = math.inf if hours is None else psutil.Process().create_time() + 3600 * hours
-        self._last, self._longest = time.time(), 0.0
-
-    def is_over(self) -> bool:
-        """Return whether another epoch, if it takes as long as the longest so far, would exceed the budget.
-
-        Call it once at the end of each epoch.
-        """
-        now = time.time()
-        self._last, self._longest = now, max(self._longest, now - self._last)
-        return now + self._longest > self._end
 
 
 class _Meter:

@@ -29,6 +29,7 @@ from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import console
 from gynbtnet.training.devices import check_budget
+from gynbtnet.training.run_clock import hours_until
 from gynbtnet.training.run_cost import training_cost
 
 _POLL_SECONDS = 5.0  # interval between two looks at the runs of other processes
@@ -43,9 +44,14 @@ class _Context:
     jobs: int
 
     @property
-    def hours_left(self) -> float | None:
-        """Hours until the command should end; None without a limit."""
-        return None if self.deadline is None else (self.deadline - time.monotonic()) / 3600
+    def is_over(self) -> bool:
+        """Whether the command should have ended."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+    @property
+    def hours(self) -> float | None:
+        """Time budget of a training that ends with the command; None without a limit."""
+        return None if self.deadline is None else hours_until(self.deadline)
 
 
 def trace_curves(
@@ -71,8 +77,8 @@ def trace_curves(
         models: names of the models whose runs are done now; None: all.
         finished: folder with ``points.csv``, ``scores.csv`` and ``recipes`` of the same curves, begun elsewhere: their
             runs count as finished.
-        stop_after_minutes: time after which the command ends. Runs of GynBTNet and Swin-UNETR then pause; a run of
-            nnU-Net that has begun is finished. None: no limit.
+        stop_after_minutes: time after which the command ends. The training that is under way then pauses. None: no
+            limit.
         jobs: number of processes for ingestion and preparation.
 
     Returns:
@@ -83,7 +89,7 @@ def trace_curves(
             ``finished`` has other curves or, with budgets in seconds and without a pace, runs of another machine.
         Paused: If the time is over before all runs are finished. Tables, figures and page show those that are.
     """
-    deadline = None if stop_after_minutes is None else time.monotonic() + 60 * stop_after_minutes
+    deadline = None if stop_after_minutes is None else time.time() + 60 * stop_after_minutes
     selected = _selected(recipe, models)
     _check_libraries(recipe, selected)
     folders = CurvesFolder(Path(folder).absolute())
@@ -141,8 +147,7 @@ def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
     while remaining:
         finished: list[CurveRun] = []
         for run in remaining:
-            hours = context.hours_left
-            if hours is not None and hours <= 0:
+            if context.is_over:
                 raise _paused(len(remaining) - len(finished))
             try:
                 finished += [run] if _attempt(context, run) else []
@@ -197,7 +202,7 @@ def _attempt(context: _Context, run: CurveRun) -> bool:
         stages = earlier_stages(variant, model.stages, run.seed, context.recipe.design.pace)
         try:
             start = train_earlier_stages(
-                stages, context.ingested, folders.stages, folders.prepared, context.hours_left, context.jobs
+                stages, context.ingested, folders.stages, folders.prepared, context.hours, context.jobs
             )
         except Busy:
             return False
@@ -273,9 +278,9 @@ def _scored_patients(context: _Context, run: CurveRun) -> tuple[str, ...]:
 
 def _with_budget(context: _Context, recipe: Recipe, run: CurveRun) -> Recipe:
     """Return the recipe with the budget of a run, and with the time that is left."""
-    budget = context.recipe.design.budget(run.budget, run.model)
+    limits = {"budget": context.recipe.design.budget(run.budget, run.model), "time_budget_hours": context.hours}
     if recipe.nnunet:
-        return recipe.model_copy(update={"nnunet": recipe.nnunet.model_copy(update={"budget": budget})})
+        return recipe.model_copy(update={"nnunet": recipe.nnunet.model_copy(update=limits)})
     task = recipe.stage("task")
-    training = task.training.model_copy(update={"budget": budget, "time_budget_hours": context.hours_left})
+    training = task.training.model_copy(update=limits)
     return recipe.model_copy(update={"task": task.model_copy(update={"training": training})})
