@@ -7,7 +7,7 @@ import psutil
 
 
 class RunClock:
-    """Clock that says at the end of each epoch whether the time budget allows another one.
+    """Clock of a run, read at the end of each epoch: does the time budget allow another one?
 
     Args:
         hours: hours from the start of this process; None: no limit.

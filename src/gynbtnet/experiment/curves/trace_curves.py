@@ -45,7 +45,7 @@ class _Context:
 
     @property
     def is_over(self) -> bool:
-        """Whether the command should have ended."""
+        """True if the command should have ended."""
         return self.deadline is not None and time.time() >= self.deadline
 
     @property
