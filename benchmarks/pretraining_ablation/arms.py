@@ -184,10 +184,12 @@ def stage_1_variants(design: Design) -> Iterator[Run]:
 
 
 def label_runs(design: Design) -> Iterator[Run]:
-    """Yield the main runs with more contoured patients."""
+    """Yield the main runs with more contoured patients, and scratch with the time of one and of both pretrainings."""
     for contoured in (5, 12, None):
         yield from main_runs(design, contoured)
         yield from control_runs(design, contoured)
+        for seed in range(design.seeds):
+            yield Run(SCRATCH, contoured, seed, design.task + 2 * design.stage, ("test",))
 
 
 def curve_runs(design: Design) -> Iterator[Run]:
