@@ -27,11 +27,9 @@ from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
 from gynbtnet.experiment.curves.trace_curves import best_candidate, check_budgets, choose_patients
 from gynbtnet.experiment.scans import Ingested
 from gynbtnet.imaging import Repairs, StructureNames
-from gynbtnet.recipes import CurvesRecipe, load_curves, save_recipe
-from gynbtnet.recipes.curves_recipe import CurvesDesign
-from gynbtnet.recipes.pace import Pace
+from gynbtnet.recipes import CurvesDesign, CurvesRecipe, Pace, load_curves, save_recipe
 from gynbtnet.runtime import BadInput, write_json
-from gynbtnet.training.budget import Budget
+from gynbtnet.training import Budget
 
 STRUCTURES = ("bladder", "rectum")
 LEVELS = {"gynbtnet": 0.85, "gynbtnet-from-scratch": 0.84, "nnunet": 0.60, "nnunet-chosen": 0.88}

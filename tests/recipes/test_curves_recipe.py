@@ -7,7 +7,7 @@ import pytest
 from gynbtnet.recipes import load_curves, load_recipe, save_recipe, shipped_curves
 from gynbtnet.recipes.curves_recipe import is_curves
 from gynbtnet.runtime import BadInput
-from gynbtnet.training.budget import Budget
+from gynbtnet.training import Budget
 
 MINE = """
 name: mine

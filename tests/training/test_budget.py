@@ -20,10 +20,10 @@ from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training import checkpoint, stages
 from gynbtnet.training.budget import Budget
 from gynbtnet.training.context import TrainingContext
-from gynbtnet.training.cost_meter import ClockTimes, ProcessClock
+from gynbtnet.training.cost.cost_meter import ClockTimes, ProcessClock
+from gynbtnet.training.cost.run_cost import TrainingCost, training_cost
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.optimisation.schedule import scheduled_rate
-from gynbtnet.training.run_cost import TrainingCost, training_cost
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 
@@ -99,7 +99,7 @@ from pathlib import Path
 from gynbtnet.preparation import PreparedCohort
 from gynbtnet.training import settings, stages
 from gynbtnet.training.context import TrainingContext
-from gynbtnet.training.cost_meter import ClockTimes
+from gynbtnet.training.cost.cost_meter import ClockTimes
 
 stage, kind, prepared, out, values = sys.argv[1:]
 clock = (ClockTimes(number, 0, number) for number in itertools.count(1))

@@ -6,7 +6,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from gynbtnet.training.run_clock import RunClock, hours_until
+from gynbtnet.training.cost.run_clock import RunClock, hours_until
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_a_run_in_an_old_process_ends_at_the_given_time(seconds: float, over: bo
 
 def test_no_epoch_begins_that_would_end_later(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time()
-    monkeypatch.setattr("gynbtnet.training.run_clock.time.time", lambda: now)
+    monkeypatch.setattr("gynbtnet.training.cost.run_clock.time.time", lambda: now)
     clock = RunClock(hours_until(now + 100))
     now += 40
     assert not clock.is_over(), "60 s are left, for an epoch of 40 s"

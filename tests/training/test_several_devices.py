@@ -17,8 +17,8 @@ from gynbtnet.datasets import Split
 from gynbtnet.preparation import PreparedCohort
 from gynbtnet.runtime import BadInput
 from gynbtnet.training.budget import Budget
+from gynbtnet.training.cost.run_cost import training_cost
 from gynbtnet.training.devices import start_devices
-from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
 from gynbtnet.training.stages import finetune, pretrain
 

@@ -10,8 +10,8 @@ from gynbtnet.baselines.nnunet_schedule import ShareSchedule
 from gynbtnet.baselines.nnunet_usage import UsageMeter
 from gynbtnet.baselines.settings import NnUNetSettings
 from gynbtnet.runtime.errors import Paused
+from gynbtnet.training.cost.run_clock import RunClock
 from gynbtnet.training.recording.run_log import RunLog
-from gynbtnet.training.run_clock import RunClock
 from gynbtnet.training.run_folder import RunFolder
 
 COLUMNS = (

@@ -25,7 +25,7 @@ from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.system_report import system_report
-from gynbtnet.training.run_cost import training_cost
+from gynbtnet.training.cost.run_cost import training_cost
 from gynbtnet.training.run_folder import RunFolder
 
 TRANSDUCTIVE = (

@@ -26,8 +26,8 @@ from gynbtnet.recipes.recipe import Recipe, TaskStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.phrases import counted
+from gynbtnet.training.cost.run_cost import TrainingCost, training_cost
 from gynbtnet.training.flat_settings import flatten_settings
-from gynbtnet.training.run_cost import TrainingCost, training_cost
 from gynbtnet.training.run_folder import FREE_TO_CHANGE, RunFolder
 from gynbtnet.training.stages import finetune
 

@@ -9,8 +9,9 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.recipes.comparison_recipe import ComparisonRecipe, load_comparison, shipped_comparisons
-    from gynbtnet.recipes.curves_recipe import CurvesRecipe, load_curves, shipped_curves
+    from gynbtnet.recipes.curves_recipe import CurvesDesign, CurvesRecipe, load_curves, shipped_curves
     from gynbtnet.recipes.loading import RECIPE_FOLDER, load_recipe, save_recipe, shipped_recipes, with_settings
+    from gynbtnet.recipes.pace import Pace
     from gynbtnet.recipes.recipe import Recipe
     from gynbtnet.recipes.variant import BASELINES, load_variant, load_variants
 
@@ -18,7 +19,9 @@ __all__ = [
     "BASELINES",
     "RECIPE_FOLDER",
     "ComparisonRecipe",
+    "CurvesDesign",
     "CurvesRecipe",
+    "Pace",
     "Recipe",
     "load_comparison",
     "load_curves",
@@ -36,8 +39,9 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "comparison_recipe": ["ComparisonRecipe", "load_comparison", "shipped_comparisons"],
-        "curves_recipe": ["CurvesRecipe", "load_curves", "shipped_curves"],
+        "curves_recipe": ["CurvesDesign", "CurvesRecipe", "load_curves", "shipped_curves"],
         "loading": ["RECIPE_FOLDER", "load_recipe", "save_recipe", "shipped_recipes", "with_settings"],
+        "pace": ["Pace"],
         "recipe": ["Recipe"],
         "variant": ["BASELINES", "load_variant", "load_variants"],
     },

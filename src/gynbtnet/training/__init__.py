@@ -10,6 +10,7 @@ from gynbtnet.runtime.public_names import lazy_names
 if TYPE_CHECKING:
     from gynbtnet.training.allocator import keep_freed_memory
     from gynbtnet.training.budget import Budget
+    from gynbtnet.training.cost.run_cost import TrainingCost, training_cost
     from gynbtnet.training.data.augmentation import Augmentation
     from gynbtnet.training.data.batches import Batch, Batches, load_batches
     from gynbtnet.training.objectives.losses import deeply_supervised, dice_ce, masked_l2
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from gynbtnet.training.planned_network import build_network, build_proxy_network
     from gynbtnet.training.recording.learned_from import LearnedFrom, LearnedReview
     from gynbtnet.training.renamed_settings import RENAMED_SETTINGS
-    from gynbtnet.training.run_cost import TrainingCost, training_cost
     from gynbtnet.training.run_folder import LEGACY_VALUES, RunFolder
     from gynbtnet.training.settings import (
         PretrainingSettings,
@@ -85,6 +85,6 @@ __getattr__, __dir__ = lazy_names(
         "stages": ["finetune", "pretrain"],
         "training_data": ["TrainingData"],
         "training_scans": ["TrainingScans"],
-        "run_cost": ["TrainingCost", "training_cost"],
+        "cost.run_cost": ["TrainingCost", "training_cost"],
     },
 )

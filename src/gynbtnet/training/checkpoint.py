@@ -25,7 +25,7 @@ from gynbtnet.networks.weights_file import read_weights
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.plain_data import load_json
-from gynbtnet.training.cost_meter import UsedTime
+from gynbtnet.training.cost.cost_meter import UsedTime
 from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
 from gynbtnet.training.optimisation.optimiser import SLOTS
 

@@ -8,7 +8,7 @@ from lightning_fabric import Fabric
 
 from gynbtnet.networks.transfer import Parts
 from gynbtnet.training.checkpoint import Progress, is_sharded
-from gynbtnet.training.cost_meter import Clock, ProcessClock, UsedTime
+from gynbtnet.training.cost.cost_meter import Clock, ProcessClock, UsedTime
 from gynbtnet.training.data.batches import Batches
 from gynbtnet.training.objectives.objective import Objective
 from gynbtnet.training.optimisation.schedule import scheduled_rate

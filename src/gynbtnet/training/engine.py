@@ -34,7 +34,8 @@ from gynbtnet.training.checkpoint import (
     whole_weights,
 )
 from gynbtnet.training.context import TrainingContext
-from gynbtnet.training.cost_meter import CostMeter, UsedTime
+from gynbtnet.training.cost.cost_meter import CostMeter, UsedTime
+from gynbtnet.training.cost.run_clock import RunClock
 from gynbtnet.training.data.batches import Batch, load_batches, move_batch
 from gynbtnet.training.devices import check_budget
 from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
@@ -43,7 +44,6 @@ from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
 from gynbtnet.training.optimisation.optimiser import make_optimiser
 from gynbtnet.training.recording.run_log import RunLog
 from gynbtnet.training.recording.training_pictures import save_figure
-from gynbtnet.training.run_clock import RunClock
 from gynbtnet.training.run_folder import note_environment
 from gynbtnet.training.trained_parameters import encoder_parameters, parameter_groups
 

@@ -17,7 +17,7 @@ from gynbtnet.experiment.trial import TrialResult
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
-from gynbtnet.training.run_cost import TrainingCost
+from gynbtnet.training.cost.run_cost import TrainingCost
 
 _SCORE_COLUMNS = ("case", "patient", "structure", "dsc", "hd95_mm", "asd_mm", "missing_in")
 _REMEDY = "delete the folder of this run and call the same command again"

@@ -28,9 +28,9 @@ from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import console
+from gynbtnet.training.cost.run_clock import hours_until
+from gynbtnet.training.cost.run_cost import training_cost
 from gynbtnet.training.devices import check_budget
-from gynbtnet.training.run_clock import hours_until
-from gynbtnet.training.run_cost import training_cost
 
 _POLL_SECONDS = 5.0  # interval between two looks at the runs of other processes
 

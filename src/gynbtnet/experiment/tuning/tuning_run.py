@@ -22,9 +22,9 @@ from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.runtime.progress import console
 from gynbtnet.training.budget import Budget
+from gynbtnet.training.cost.run_cost import training_cost
 from gynbtnet.training.devices import check_budget
 from gynbtnet.training.flat_settings import flatten_settings
-from gynbtnet.training.run_cost import training_cost
 from gynbtnet.training.run_folder import RunFolder
 
 _RECORD = "tuning.json"

@@ -1,0 +1,1 @@
+"""Cost of a training run: what it has used of its budget and of its time."""
