@@ -49,9 +49,11 @@ def make_plan_with(scaling: CTScaling, channels: tuple[str, ...] = ("CT",)) -> P
 def test_the_same_voxels_are_the_same_in_all_three_stages(write_cohort: WriteCohort) -> None:
     hu = np.random.default_rng(0).integers(-1024, 3000, GRID.shape).astype(np.int16)
     fixed = [f"{stage}.plan.{change}" for stage in STAGES for change in ("normalisation=ct", f"ct_scaling={SET}")]
+    own = [f"{stage}.plan.ct_scaling=null" for stage in STAGES]
+    zscored = [f"{stage}.plan.normalisation=zscore" for stage in STAGES[:2]]
     ours, papers = (
         [preprocess_volume([Volume(hu, GRID)], plan)[0] for plan in make_stage_plans(write_cohort, changes)]
-        for changes in (fixed, [])
+        for changes in (fixed, [*own, *zscored])
     )
     np.testing.assert_array_equal(ours[0], ours[1])
     np.testing.assert_array_equal(ours[0], ours[2])
@@ -106,7 +108,7 @@ def test_numbers_that_do_not_fit_are_refused(change: dict[str, float], message: 
 
 def test_the_scaling_requires_ct_normalisation() -> None:
     with pytest.raises(BadInput, match="ct_scaling is for normalisation ct, not zscore"):
-        load_recipe("real_small", [f"pretraining.plan.ct_scaling={SET}"])
+        load_recipe("real_small", ["pretraining.plan.normalisation=zscore"])
 
 
 def test_scans_prepared_by_other_intensities_are_refused(write_cohort: WriteCohort, tmp_path: Path) -> None:
