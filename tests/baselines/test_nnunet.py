@@ -8,6 +8,7 @@ import pickle
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -282,21 +283,20 @@ def test_epochs_are_those_of_its_own_loop(
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+SHORT: dict[str, Any] = {
+    "steps_per_epoch": 2,
+    "validation_steps": 1,
+    "workers": 0,
+    "network": "gynbtnet",
+    "patch_size": (16, 32, 32),
+}
+"""Settings of a training of seconds, without its budget."""
+
+
 @pytest.mark.slow
-def test_a_run_whose_time_is_over_pauses_and_is_continued(
-    cohort: Cohort, split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_whose_time_is_over_pauses_and_is_continued(cohort: Cohort, split: Split, tmp_path: Path) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
-    settings = NnUNetSettings(
-        steps_per_epoch=2,
-        validation_steps=1,
-        checkpoint_interval_epochs=50,
-        workers=0,
-        budget={"steps": 7},
-        network="gynbtnet",
-        patch_size=(16, 32, 32),
-        time_budget_hours=1e-3,
-    )
+    settings = NnUNetSettings(**SHORT, checkpoint_interval_epochs=50, budget={"steps": 7}, time_budget_hours=1e-3)
     with pytest.raises(Paused, match=r"0\.001 h is used up after 2 steps of nnU-Net in .*fold_0; run the same command"):
         train_nnunet(cohort, split, 0, settings, tmp_path / "run")
     unlimited = settings.model_copy(update={"time_budget_hours": None})
@@ -313,16 +313,12 @@ def test_a_budget_ends_a_killed_run_where_it_would_have_ended(
 ) -> None:
     pytest.importorskip("nnunetv2", reason="the baseline nnU-Net needs the extra gynbtnet[nnunet]")
     settings = NnUNetSettings(
-        steps_per_epoch=2,
-        validation_steps=1,
+        **SHORT,
         checkpoint_interval_epochs=1,
-        workers=0,
         budget={"cpu_seconds": 30},
         schedule="cosine",
         optimiser="adamw",
         learning_rate=3e-3,
-        network="gynbtnet",
-        patch_size=(16, 32, 32),
         trainer="nnUNetTrainerNoMirroring",
     )
     monkeypatch.setattr("gynbtnet.baselines.nnunet_usage.time.process_time", ticking(10))
