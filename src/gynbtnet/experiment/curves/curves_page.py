@@ -33,12 +33,6 @@ _REMEDY = (
     "No run of the curves has finished yet, or the table was changed; call `gynbtnet benchmark` with the recipe of the "
     "curves, which writes it again."
 )
-_UNEQUAL = {
-    False: "Machines differ in the steps that they do in a CPU second.",
-    True: "Machines round differently, so that the same steps don't give the same weights on each.",
-}
-"""Difference between machines, without and with a pace."""
-
 _METRICS = {"dsc": ("DSC", 3), "hd95_mm": ("HD95 (mm)", 1), "asd_mm": ("ASD (mm)", 2)}
 
 
@@ -177,7 +171,12 @@ def _limits(setup: CurvesSetup, points: pd.DataFrame) -> Iterator[str]:
     machines = points["machine"].value_counts()
     if len(machines) > 1:
         runs = enumeration([f"{count} on {machine}" for machine, count in machines.items()])
-        yield f"{_UNEQUAL[setup.design.pace is not None]} The runs: {runs}."
+        difference = (
+            "do other numbers of steps in a CPU second"
+            if setup.design.pace is None
+            else "round differently, so that the same steps don't give the same weights on each"
+        )
+        yield f"Machines {difference}. The runs: {runs}."
     yield from LIMITS
 
 
