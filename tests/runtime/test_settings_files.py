@@ -34,7 +34,7 @@ class Room(Settings):
     ("values", "words"),
     [
         ({"size": [5, True, 3]}, "size\n.*true is not a number"),
-        ({"doors": {"north": False}}, "doors\n.*false is not a number"),
+        ({"doors": {"north": False}}, "doors\n.*false for north is not a number"),
         ({"steps": [[1, 2], [3, True]]}, "steps\n.*true is not a number"),
         ({"doors": {"north": 2**63}}, "doors\n.*expected a whole number below"),
         ({"steps": [[1, -(2**63)]]}, "steps\n.*expected a whole number below"),

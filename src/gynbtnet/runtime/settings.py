@@ -21,10 +21,8 @@ class Settings(BaseModel):
     def _true_is_not_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse ``yes``, ``no``, ``on`` and ``off``, which YAML reads as true and false, as numbers."""
         kinds = list(_types(cls.model_fields[str(info.field_name)].annotation))
-        if (int in kinds or float in kinds) and bool not in kinds:
-            truth = next((single for single in _single_values(value) if isinstance(single, bool)), None)
-            if truth is not None:
-                raise ValueError(f"{str(truth).lower()} is not a number")
+        if (int in kinds or float in kinds) and bool not in kinds and (truth := _truth_in(value)):
+            raise ValueError(f"{truth} is not a number")
         return value
 
     @field_validator("*", mode="after")
@@ -41,6 +39,15 @@ def _types(annotation: Any) -> Iterator[Any]:
     yield annotation
     for part in get_args(annotation):
         yield from _types(part)
+
+
+def _truth_in(value: Any) -> str:
+    """Return the first truth value in a value and the key that leads to it, or nothing if there is none."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return next((f"{truth} for {key}" for key, part in value.items() if (truth := _truth_in(part))), "")
+    return next(filter(None, map(_truth_in, value)), "") if isinstance(value, (list, tuple)) else ""
 
 
 def _single_values(value: Any) -> Iterator[Any]:
