@@ -128,8 +128,8 @@ def options(
 def main() -> None:
     """Run a command.
 
-    Exit codes: 0: done. 1: a requirement is missing, or some scans failed. 2: bad input, reported in one sentence. 75:
-    out of time. 3: `monitor` found a change. 130: Ctrl-C.
+    Exit codes: 0: done. 1: a requirement is missing, some scans failed, or `inspect` found something that can't be
+    used. 2: bad input, reported in one sentence. 3: `monitor` found a change. 75: out of time. 130: Ctrl-C.
     """
     try:
         app()
