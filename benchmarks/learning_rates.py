@@ -4,8 +4,9 @@ Trains the demo's stage 3 from new weights at 5×4×4 mm, with few settings chan
 16 synthetic patients, seed, batches and budget. Four other patients validate; test patients are not used:
 
     python benchmarks/learning_rates.py [--out FOLDER] [--seconds 90 | --steps 100] [--runs adamw-6e-3 sgd-nnunet …]
-        [--seed 0]
+        [--seed 0] [--plan former]
 
+The plan is the demo's, or has the scale of CT, the outputs or both that the demo had before.
 An interrupted run resumes when it is started again with the same --out. Prints Markdown.
 """
 
@@ -52,13 +53,27 @@ RUNS: dict[str, Mapping[str, Any]] = {
 """Changes of the demo's stage 3, by name; ``sgd-nnunet`` has nnU-Net's optimiser and schedule."""
 
 
-def prepared_scans(folder: Path) -> tuple[PreparedCohort, Split]:
-    """Write two fractions of every patient, and prepare those of the patients outside of the test set."""
+PLANS: dict[str, Mapping[str, Any]] = {
+    "demo": {},
+    "fingerprint": {"ct_scaling": None},
+    "exclusive": {"outputs": "exclusive"},
+    "former": {"ct_scaling": None, "outputs": "exclusive"},
+}
+"""Changes of the demo's plan, by name: CT scaled by mean and deviation of the structures, one structure per voxel."""
+
+
+def prepared_scans(folder: Path, changes: Mapping[str, Any]) -> tuple[PreparedCohort, Split]:
+    """Write two fractions of every patient, and prepare those of the patients outside of the test set.
+
+    Args:
+        folder: folder of scans, cohort and prepared scans.
+        changes: changes of the demo's plan.
+    """
     write_brachytherapy(folder / "source", patients=PATIENTS, fractions=2, spacing=SPACING, matrix=MATRIX)
     cohort = ingest(folder / "source", folder / "cohort", structures=STRUCTURES).cohort
     split = split_patients(cohort, TEST, 5, 0)
     pool = cohort.of_patients(set(cohort.patients).difference(split.test))
-    plan = load_recipe("demo").stage("task").plan.model_copy(update={"spacing": SPACING})
+    plan = load_recipe("demo").stage("task").plan.model_copy(update={"spacing": SPACING} | dict(changes))
     return prepare(pool, make_plan(pool, plan), folder / "prepared"), split
 
 
@@ -84,10 +99,11 @@ def main() -> None:
     budget.add_argument("--steps", type=int, help="optimiser steps of each training, instead of seconds")
     parser.add_argument("--runs", nargs="+", default=list(RUNS), choices=RUNS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plan", default="demo", choices=PLANS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     folder = options.out.absolute()
-    prepared, split = prepared_scans(folder)
+    prepared, split = prepared_scans(folder, PLANS[options.plan])
     amount = {"steps": options.steps} if options.steps else {"cpu_seconds": options.seconds}
     name = "-".join(f"{value:g}-{unit}" for unit, value in amount.items())
     patients = PATIENTS - TEST - len(split.validation_patients(0))
