@@ -9,10 +9,12 @@ Both sides are on this computer and run one after the other. storescp doesn't fl
 import argparse
 import shutil
 import socket
+import sqlite3
 import subprocess
 import tempfile
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +128,8 @@ def contour(folder: Path, model: Path, scan: Path) -> None:
         if name == "cold":
             time.sleep(2)
             node.inbox.delete(node.inbox.files(node.queue.series()[0].key))
-            node.queue.forget(node.queue.series()[0].key)
+            with closing(sqlite3.connect(node.folder.queue)) as database, database:  # else nothing is sent twice
+                database.executescript("DELETE FROM series; DELETE FROM deliveries;")
             shutil.rmtree(node.folder.results)
     stop.set()
     server.shutdown()

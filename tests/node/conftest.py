@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from gynbtnet.imaging import CTSeries, Geometry, Volume, write_ct_series
 from gynbtnet.node.configuration import NodeConfiguration
+from gynbtnet.node.folders import hashed
 from gynbtnet.node.service import Node
 from gynbtnet.node.worker import Worker
 
@@ -132,6 +133,34 @@ def settings(tmp_path: Path, receiver: Receiver) -> NodeConfiguration:
             "poll_seconds": 0.05,
         }
     )
+
+
+@pytest.fixture
+def idle(settings: NodeConfiguration) -> Iterator[Callable[..., Node]]:
+    """Return a node that doesn't run, in the folder of the settings; the test calls its steps."""
+    with ExitStack() as opened:
+
+        def make(**changes: object) -> Node:
+            node = Node(with_changes(settings, quiet_seconds=0, **changes), DirectWorker())
+            opened.callback(node.queue.close)
+            opened.callback(node.audit.close)
+            return node
+
+        yield make
+
+
+def put(node: Node, scan: CTSeries) -> str:
+    """Store a scan in a node, as if it had been received; return its key."""
+    for path in scan.files:
+        node.store(path.read_bytes(), "SCANNER")
+    return hashed(scan.series_uid)
+
+
+def work(node: Node) -> None:
+    """Judge, predict and send all that is there."""
+    node.step()
+    node.step()
+    node.deliver()
 
 
 @dataclass

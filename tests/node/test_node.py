@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from unittest import mock
 
 import numpy as np
 import pydicom
@@ -15,7 +16,7 @@ from gynbtnet.node.queue import Queue, State
 from gynbtnet.node.status import status_rows
 from gynbtnet.runtime import BadInput
 
-from .conftest import free_port, store, wait_until, with_changes, write_scan
+from .conftest import free_port, put, store, wait_until, with_changes, work, write_scan
 from .fake_prediction import predictions
 
 # pynetdicom leaves the socket of a rejected association to the garbage collector.
@@ -169,6 +170,148 @@ def test_a_refused_scan_is_reported_and_has_no_contours(settings, start, scan, r
     (report,) = NodeFolder(settings.folder).results.glob("*.not_contoured.txt")
     assert report.read_text() == "The scan in this series shows no pelvis.\n"
     assert not receiver.received
+
+
+def test_the_report_of_a_refused_scan_is_deleted_after_a_retry(idle, scan, receiver, tmp_path):
+    orders = tmp_path / "model" / "orders"
+    orders.write_text("refuse")
+    node = idle()
+    key = put(node, scan)
+    work(node)
+    assert list(node.folder.results.glob("*.not_contoured.txt"))
+    orders.write_text("")
+    node.queue.retry(key)
+    work(node)
+    assert len(receiver.structure_sets) == 1
+    assert not list(node.folder.results.glob("*.not_contoured.txt"))
+
+
+def test_a_report_that_cannot_be_written_stops_nothing(idle, scan, tmp_path, monkeypatch):
+    (tmp_path / "model" / "orders").write_text("refuse")
+    node = idle()
+    put(node, scan)
+    monkeypatch.setattr("gynbtnet.node.service.atomic_write", mock.Mock(side_effect=OSError(28, "No space left")))
+    work(node)
+    (status,) = status_rows(node.queue)
+    assert (status.state, status.details) == ("failed", "The scan in this series shows no pelvis.")
+    assert "No space left" in node.folder.audit.read_text()
+
+
+def test_an_unexpected_error_of_the_check_holds_the_series(idle, scan, tmp_path, receiver, monkeypatch):
+    node = idle()
+    key, other = put(node, scan), put(node, write_scan(tmp_path / "second", 2, "PATIENT-2"))
+
+    def fail_for_one(folder):
+        if folder.name == key:
+            raise ZeroDivisionError
+        return read_ct_series(folder)
+
+    with monkeypatch.context() as broken:
+        broken.setattr("gynbtnet.node.completeness.read_ct_series", fail_for_one)
+        work(node)
+    states = {row.key: (str(row.state), row.details) for row in status_rows(node.queue)}
+    assert states[key] == ("held", "An unexpected error stopped the check (ZeroDivisionError).")
+    assert states[other][0] == "sent"
+    node.queue.retry(key)
+    work(node)
+    assert len(receiver.structure_sets) == 2
+
+
+def test_a_result_that_cannot_be_noted_is_noted_in_the_next_step(idle, scan, receiver, monkeypatch):
+    node = idle()
+    put(node, scan)
+    node.step()
+    with monkeypatch.context() as broken:
+        broken.setattr(Queue, "produced", mock.Mock(side_effect=BadInput("The queue can't be used.")))
+        node.step()
+        node.step()
+    work(node)
+    assert len(receiver.structure_sets) == 1
+    assert node.folder.audit.read_text().count("The queue can't be used.") == 1
+
+
+def test_a_job_that_cannot_begin_is_begun_in_the_next_step(idle, scan, receiver, monkeypatch):
+    node = idle()
+    put(node, scan)
+    with monkeypatch.context() as broken:
+        broken.setattr(node.worker, "submit", mock.Mock(side_effect=OSError(12, "Cannot allocate memory")))
+        node.step()
+    assert [row.state for row in node.queue.series()] == ["complete"]
+    work(node)
+    assert len(receiver.structure_sets) == 1
+
+
+def test_a_destination_with_a_comma_in_its_name(idle, settings, scan, receiver):
+    destinations = {"room 1, TPS": settings.destinations["planning"]}
+    node = idle(destinations=destinations, rules=[{"model": "pelvis", "destinations": ["room 1, TPS"]}])
+    put(node, scan)
+    work(node)
+    assert len(receiver.structure_sets) == 1
+
+
+def test_a_destination_that_left_the_configuration_is_reported(idle, settings, scan, receiver):
+    """The series was judged before; with a rule that names another destination, a retry sends it there."""
+    node = idle()
+    key = put(node, scan)
+    node.step()
+    renamed = {"destinations": {"new": settings.destinations["planning"]}}
+    node = idle(**renamed, rules=[{"model": "pelvis", "destinations": ["new"]}])
+    node.recover()
+    work(node)
+    (status,) = status_rows(node.queue)
+    assert status.state == "failed"
+    assert status.details == "The destination planning is not in the configuration any more."
+    node.queue.retry(key)
+    work(node)
+    assert [str(row.state) for row in node.queue.series()] == ["sent"]
+    assert len(receiver.structure_sets) == 1
+
+
+def test_a_kind_of_file_that_joins_the_configuration_is_reported(idle, settings, scan, receiver, tmp_path):
+    """The result was made without a SEG; a retry makes another one, which has it."""
+    node = idle()
+    key = put(node, scan)
+    node.step()
+    node.step()
+    planning = settings.destinations["planning"].model_dump() | {"send": ["rtstruct", "seg"]}
+    node = idle(destinations={"planning": planning})
+    work(node)
+    (status,) = status_rows(node.queue)
+    assert (status.state, "no SEG.dcm" in status.details) == ("failed", True)
+    assert not receiver.received
+    node.queue.retry(key)
+    work(node)
+    assert sorted(dataset.Modality for dataset in receiver.received) == ["RTSTRUCT", "SEG"]
+    assert len(predictions(tmp_path / "model")) == 2
+
+
+@pytest.mark.parametrize(("kinds", "state"), [(["rtstruct", "seg"], "sent"), (["seg"], "failed")])
+def test_a_result_without_structures_has_no_seg(idle, settings, scan, receiver, kinds, state):
+    planning = settings.destinations["planning"].model_dump() | {"send": kinds}
+    node = idle(destinations={"planning": planning})
+    put(node, scan)
+    node.step()
+    node.step()
+    next(node.folder.results.glob("*/SEG.dcm")).unlink()  # it was asked for, and nothing failed
+    node.deliver()
+    (status,) = status_rows(node.queue)
+    assert status.state == state
+    assert len(receiver.received) == (state == "sent")
+    if state == "failed":
+        assert status.details == "The result has no file that this destination receives; nothing is sent."
+
+
+def test_a_refused_result_is_not_predicted_again(idle, scan, receiver, tmp_path):
+    """After a retry, the result that exists is checked and sent."""
+    node = idle()
+    key = put(node, scan)
+    node.step()
+    node.step()
+    (waiting,) = node.queue.deliveries("waiting")
+    node.queue.refuse(waiting, "The patient of RS.dcm and of the scan differ; nothing is sent.")
+    node.queue.retry(key)
+    work(node)
+    assert len(receiver.structure_sets) == len(predictions(tmp_path / "model")) == 1
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """DICOMweb STOW-RS: on a port of the node, and on the server of `gynbtnet review`."""
 
 import json
+import socket
 import threading
 from contextlib import closing
 
@@ -46,6 +47,32 @@ def test_stow(scan, tmp_path):
     assert answer.json()["00081198"]["Value"] == [{"00081197": {"vr": "US", "Value": [0xC000]}}]
     again = read_ct_series(inbox.series(hashed(scan.series_uid)))
     assert np.array_equal(again.volume.array, scan.volume.array)
+
+
+def test_an_unexpected_error_refuses_one_instance_and_not_the_others(scan, tmp_path):
+    inbox, notes = Inbox(tmp_path / "inbox"), []
+    contents = [path.read_bytes() for path in scan.files]
+
+    def store(content, caller):
+        if content == contents[1]:
+            raise OSError("unexpected")
+        return inbox.store(content)
+
+    application = stow_application("t" * 16, store, lambda *a, **details: notes.append(details))
+    with testclient.TestClient(application) as client:
+        answer = client.post("/studies", content=multipart(contents) + b"--limit--", headers=KIND | TOKEN)
+    assert answer.status_code == 202
+    assert len(answer.json()["00081199"]["Value"]) == 5
+    assert answer.json()["00081198"]["Value"] == [{"00081197": {"vr": "US", "Value": [0x0110]}}]
+    assert "an unexpected error, OSError" in [note.get("reason") for note in notes]
+
+
+def test_a_port_in_use_is_one_sentence(settings, receiver):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        node = Node(with_changes(settings, web={"port": other.getsockname()[1], "token": "t" * 16}), DirectWorker())
+        stop = threading.Event()
+        with pytest.raises(BadInput, match="STOW-RS can't be served on"):
+            node.run(stop, ready=stop.set)
 
 
 def test_a_port_of_the_node(settings, start, scan, receiver):

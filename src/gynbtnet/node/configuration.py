@@ -114,7 +114,10 @@ class Retention(Settings):
     """Deletion of what is no longer needed."""
 
     received_days: float | None = Field(
-        None, ge=0, description="Days after which a scan is deleted whose results are all sent. null: never."
+        None,
+        ge=0,
+        description="Days since the last sending or review after which a scan is deleted whose results are all sent. "
+        "null: never.",
     )
     results_days: float | None = Field(
         None, ge=0, description="Days after which the results of such a scan are deleted. null: never."
@@ -186,7 +189,7 @@ quiet_seconds: 60 # a series may be complete when no slice has come for this tim
 minimum_free_gb: 2 # below this free disk space, scans are refused with the DICOM status "out of resources"
 job_minutes: 60 # a prediction that takes longer counts as hung
 
-retention: # of scans whose results are all sent
+retention: # of scans whose results are all sent; days since the last sending or review
   received_days: 30 # then the scan is deleted from the inbox; null: never
   results_days: null
 

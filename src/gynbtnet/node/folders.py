@@ -75,6 +75,14 @@ class NodeFolder:
         numbers = sorted(path.parent.name for path in written if path.parent.name.isdecimal())
         return tuple(f"{version}{REVIEW}{number}" for number in numbers)
 
+    def results_by_key(self) -> dict[str, tuple[Path, ...]]:
+        """Return what the folder of the results has, in one list per series."""
+        paths: dict[str, tuple[Path, ...]] = {}
+        for path in sorted(self.results.glob("*-*")):
+            key = path.name.partition("-")[0]
+            paths[key] = (*paths.get(key, ()), path)
+        return paths
+
     def outgoing(self, key: str, version: str) -> Path:
         """Return the folder of the objects that are sent."""
         return self.results / f"{key}-{version}.outgoing"

@@ -15,6 +15,7 @@ from gynbtnet.imaging.dicom.objects import RT_STRUCTURE_SET, lenient_pydicom
 from gynbtnet.node.configuration import Sent
 from gynbtnet.node.inbox import InstanceHeader, parse_header
 from gynbtnet.runtime.atomic_files import atomic_write
+from gynbtnet.runtime.plain_data import load_json
 
 FILES: dict[Sent, str] = {"rtstruct": "RS.dcm", "seg": "SEG.dcm", "preview": "preview.dcm"}
 """Names of the files that are sent."""
@@ -22,8 +23,32 @@ FILES: dict[Sent, str] = {"rtstruct": "RS.dcm", "seg": "SEG.dcm", "preview": "pr
 _PREVIEW = "preview.png"
 
 
-class WrongIdentity(Exception):  # noqa: N818 - it is a property of the result
-    """Raised if a result doesn't belong to the scan. The message contains no identifier."""
+class Refused(Exception):  # noqa: N818 - it is a property of the result
+    """Raised if a result must not be sent as it is. The message contains no identifier."""
+
+
+def missing_files(result: Path, kinds: Sequence[Sent]) -> tuple[str, ...]:
+    """Return the names of the files that a result lacks.
+
+    Args:
+        result: folder of the prediction.
+        kinds: kinds of files that are sent. A SEG can't be empty, so none is missing if no structure was found.
+    """
+    sources = {kind: _PREVIEW if kind == "preview" else FILES[kind] for kind in kinds}
+    return tuple(
+        name
+        for kind, name in sources.items()
+        if not (result / name).is_file() and not (kind == "seg" and _has_no_structure(result))
+    )
+
+
+def _has_no_structure(result: Path) -> bool:
+    """Return whether a SEG was asked for, and not written although nothing failed."""
+    try:
+        manifest = load_json(result / "prediction.json")
+        return "seg" in (manifest["settings"]["outputs"] or ()) and FILES["seg"] not in manifest["failed"]
+    except (OSError, ValueError, KeyError, TypeError):  # absent or damaged
+        return False
 
 
 def write_outgoing(
@@ -42,8 +67,8 @@ def write_outgoing(
         ``out``.
 
     Raises:
-        WrongIdentity: If patient, study or frame of reference of the result differ from those of any file of the scan.
-            Also if the structure set is not marked as unapproved.
+        Refused: If no instance of the scan is left. If patient, study or frame of reference of the result differ from
+            those of any file of the scan. If the structure set is not marked as unapproved.
     """
     if out.is_dir():
         return out
@@ -71,11 +96,13 @@ def check_identity(result: Path, headers: Sequence[InstanceHeader], *, allow_app
         allow_approved: a person may have approved the contours.
 
     Raises:
-        WrongIdentity: If not.
+        Refused: If not.
     """
+    if not headers:
+        raise Refused("No instance of the scan is left; send the scan again, then the result is sent.")
     identities = {header.identity for header in headers}
-    if len(identities) != 1:
-        raise WrongIdentity("The scan has instances of several patients, studies or frames of reference.")
+    if len(identities) > 1:
+        raise Refused("The scan has instances of several patients, studies or frames of reference.")
     for name in (FILES["rtstruct"], FILES["seg"]):
         if not (result / name).is_file():
             continue
@@ -86,9 +113,9 @@ def check_identity(result: Path, headers: Sequence[InstanceHeader], *, allow_app
         expected = next(iter(identities))
         for what, own, other in zip(("patient", "study", "frame of reference"), found, expected, strict=True):
             if own != other:
-                raise WrongIdentity(f"The {what} of {name} and of the scan differ; nothing is sent.")
+                raise Refused(f"The {what} of {name} and of the scan differ; nothing is sent.")
         if is_approved and not allow_approved:
-            raise WrongIdentity(f"{name} is not marked as unapproved; nothing is sent.")
+            raise Refused(f"{name} is not marked as unapproved; nothing is sent.")
 
 
 def instance_uid(path: Path) -> str:

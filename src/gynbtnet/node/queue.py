@@ -1,16 +1,21 @@
 """Queue of a node: the state of every series and of every delivery, in an SQLite database."""
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
+from gynbtnet.node.folders import REVIEW
 from gynbtnet.runtime.errors import BadInput
+
+UNFINISHED = ("waiting", "refused")
+"""States of a delivery that keep its series from being sent."""
 
 _BUSY_SECONDS = 30.0  # another thread or `gynbtnet node --retry` may be writing
 
@@ -41,6 +46,7 @@ class State(StrEnum):
     held = "held"
     failed = "failed"
     ignored = "ignored"
+    deleted = "deleted"
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Series:
         key: hash of the SeriesInstanceUID.
         state: see :class:`State`.
         reason: reason of a state that needs a person, or of ignoring.
-        instances: number of received instances.
+        instances: number of received instances; 0 after the scan was deleted.
         caller: AE title of the sender, or ``watch`` or ``web``.
         received: time of the first instance, in seconds since 1970.
         changed: time of the last new instance or, later, of the last change of the state.
@@ -59,7 +65,7 @@ class Series:
         repeats: how often a person asked for another result of the same content.
         attempts: how often a worker died on it.
         model: name of the model.
-        destinations: names of the receivers, comma-separated.
+        destinations: names of the receivers.
         seconds: duration of the prediction.
         released: a person accepted the slices as they are.
     """
@@ -75,7 +81,7 @@ class Series:
     repeats: int
     attempts: int
     model: str
-    destinations: str
+    destinations: tuple[str, ...]
     seconds: float | None
     released: bool
 
@@ -83,6 +89,10 @@ class Series:
     def version(self) -> str:
         """Name of the result of this content."""
         return f"{self.content}-{self.repeats}" if self.repeats else self.content
+
+    def is_current(self, version: str) -> bool:
+        """Return whether a version is that of the present result, or of a review of it."""
+        return _is_result_or_review(version, self.version)
 
 
 @dataclass(frozen=True)
@@ -224,6 +234,8 @@ class Queue:
             **values: columns, with ``state``.
         """
         columns = {"reason": "", "changed": time.time()} | values
+        if "destinations" in columns:
+            columns["destinations"] = json.dumps(columns["destinations"])
         assignment = ", ".join(f"{name} = ?" for name in columns)
         with self._transaction() as database:
             return (
@@ -246,42 +258,74 @@ class Queue:
         found = [row for row in self.series() if row.key.startswith(key)]
         return found[0] if len(found) == 1 else None
 
-    def produced(self, key: str, content: str, version: str, destinations: Sequence[str], seconds: float) -> bool:
-        """Note a finished prediction with its deliveries, unless other instances have arrived meanwhile."""
+    def produced(
+        self, key: str, content: str, version: str, destinations: Sequence[str], seconds: float | None
+    ) -> bool:
+        """Note a finished prediction with its deliveries, unless other instances have arrived meanwhile.
+
+        Deliveries of earlier results, and those to former destinations, are replaced. What was refused waits again.
+
+        Args:
+            key: series.
+            content: digest of the instances that the prediction was made from.
+            version: version of the result.
+            destinations: names of the receivers.
+            seconds: duration of the prediction; None: the one that was noted before.
+
+        Returns:
+            Whether the instances are still the same.
+        """
         now = time.time()
-        state = State.produced if destinations else State.sent
         with self._transaction() as database:
             changed = database.execute(
-                "UPDATE series SET state = ?, reason = '', seconds = ?, changed = ? "
+                "UPDATE series SET state = ?, reason = '', seconds = coalesce(?, seconds), changed = ? "
                 "WHERE key = ? AND content = ? AND state != ?",
-                (state, seconds, now, key, content, State.receiving),
+                (State.produced, seconds, now, key, content, State.receiving),
             ).rowcount
             if not changed:
                 return False
-            database.execute(
+            unfinished = database.execute(
+                "SELECT version, destination FROM deliveries WHERE key = ? AND state IN (?, ?)", (key, *UNFINISHED)
+            ).fetchall()
+            database.executemany(
                 "UPDATE deliveries SET state = 'replaced', changed = ? "
-                "WHERE key = ? AND version != ? AND state = 'waiting'",
-                (now, key, version),
+                "WHERE key = ? AND version = ? AND destination = ?",
+                [
+                    (now, key, other, destination)
+                    for other, destination in unfinished
+                    if not _is_result_or_review(other, version) or destination not in destinations
+                ],
             )
             database.executemany(
-                "INSERT OR IGNORE INTO deliveries (key, version, destination, state, due, changed) "
-                "VALUES (?, ?, ?, 'waiting', ?, ?)",
+                "INSERT INTO deliveries (key, version, destination, state, due, changed) "
+                "VALUES (?, ?, ?, 'waiting', ?, ?) ON CONFLICT (key, version, destination) DO UPDATE "
+                "SET state = 'waiting', attempts = 0, due = excluded.due, reason = '', "
+                "changed = excluded.changed WHERE state = 'replaced'",
                 [(key, version, destination, now, now) for destination in destinations],
             )
+            database.execute(
+                "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?, reason = '', changed = ? "
+                "WHERE key = ? AND state = 'refused'",
+                (now, now, key),
+            )
+            self._finish(database, key, now)
         return True
 
     def deliver_review(self, key: str, version: str, destinations: Sequence[str]) -> bool:
-        """Note the deliveries of a review; return whether they are new."""
+        """Note the deliveries of a review; return whether they are new. Its series is then not sent any more."""
         now = time.time()
         with self._transaction() as database:
-            return (
-                database.executemany(
-                    "INSERT OR IGNORE INTO deliveries (key, version, destination, state, due, changed) "
-                    "VALUES (?, ?, ?, 'waiting', ?, ?)",
-                    [(key, version, destination, now, now) for destination in destinations],
-                ).rowcount
-                > 0
-            )
+            new = database.executemany(
+                "INSERT OR IGNORE INTO deliveries (key, version, destination, state, due, changed) "
+                "VALUES (?, ?, ?, 'waiting', ?, ?)",
+                [(key, version, destination, now, now) for destination in destinations],
+            ).rowcount
+            if new > 0:
+                database.execute(
+                    "UPDATE series SET state = ?, changed = ? WHERE key = ? AND state = ?",
+                    (State.produced, now, key, State.sent),
+                )
+        return new > 0
 
     def deliveries(self, *states: str) -> tuple[Delivery, ...]:
         """Return the deliveries in any of the states, or all, in the order in which they are due."""
@@ -294,50 +338,53 @@ class Queue:
         """Note that a destination has everything; the last one makes the series sent."""
         now = time.time()
         with self._transaction() as database:
-            self._update(database, delivery, "sent", delivery.attempts, now, "", now)
             database.execute(
-                "UPDATE series SET state = ?, changed = ? WHERE key = ? AND state = ? AND NOT EXISTS "
-                "(SELECT 1 FROM deliveries WHERE key = ? AND state IN ('waiting', 'refused'))",
-                (State.sent, now, delivery.key, State.produced, delivery.key),
+                "UPDATE deliveries SET state = 'sent', due = ?, reason = '', changed = ? "
+                "WHERE key = ? AND version = ? AND destination = ?",
+                (now, now, delivery.key, delivery.version, delivery.destination),
             )
+            self._finish(database, delivery.key, now)
 
     def postpone(self, delivery: Delivery, due: float, reason: str) -> None:
-        """Note a failed attempt and the time of the next one."""
+        """Note a failed attempt and the time of the next one, unless the delivery was replaced meanwhile."""
         with self._transaction() as database:
-            self._update(database, delivery, "waiting", delivery.attempts + 1, due, reason, time.time())
+            self._update_waiting(database, delivery, "waiting", delivery.attempts + 1, due, reason)
 
     def refuse(self, delivery: Delivery, reason: str) -> None:
-        """Note a delivery that must not be sent; its series has failed."""
-        now = time.time()
+        """Note a delivery that must not be sent, unless it was replaced meanwhile; its series has failed."""
         with self._transaction() as database:
-            self._update(database, delivery, "refused", delivery.attempts, delivery.due, reason, now)
-            database.execute(
-                "UPDATE series SET state = ?, reason = ?, changed = ? WHERE key = ?",
-                (State.failed, reason, now, delivery.key),
-            )
+            if self._update_waiting(database, delivery, "refused", delivery.attempts, delivery.due, reason):
+                database.execute(
+                    "UPDATE series SET state = ?, reason = ?, changed = ? WHERE key = ? AND state IN (?, ?)",
+                    (State.failed, reason, time.time(), delivery.key, State.produced, State.sent),
+                )
 
     def retry(self, key: str) -> str:
         """Do again what a person asks for; return what that is.
 
-        A held or failed series is predicted again. Waiting deliveries become due. A series whose results are all sent
-        gets another result.
+        Waiting deliveries become due. A held or failed series is checked again, and predicted unless it has a result;
+        refused deliveries of the result are then tried again. A series whose results are all sent gets another result.
 
         Args:
             key: key of the series.
 
         Raises:
-            BadInput: If there is no such series, or nothing to do again.
+            BadInput: If there is no such series, or nothing to do again, or its scan was deleted.
         """
         row = self.find(key)
         if row is None:
             raise BadInput(f"There is no series {key} in the queue, or several; `--status` lists them.")
-        waiting = [delivery for delivery in self.deliveries("waiting") if delivery.key == row.key]
-        if waiting:
-            for delivery in waiting:
-                self.postpone(delivery, time.time(), delivery.reason)
+        with self._transaction() as database:
+            waiting = database.execute(
+                "UPDATE deliveries SET due = ? WHERE key = ? AND state = 'waiting'", (time.time(), row.key)
+            ).rowcount
+        is_busy = row.state in (State.receiving, State.complete, State.running)
+        if waiting and (is_busy or row.state in (State.produced, State.sent)):
             return "it is sent now"
-        if row.state in (State.receiving, State.complete, State.running):
+        if is_busy:
             raise BadInput(f"The series {row.key} is {row.state}; there is nothing to retry.")
+        if not row.instances:
+            raise BadInput(f"The scan of the series {row.key} was deleted; send it again.")
         if row.state == State.sent:
             self.set(row.key, State.complete, repeats=row.repeats + 1, attempts=0)
             return "it gets another result"
@@ -357,11 +404,26 @@ class Queue:
             raise BadInput(f"The series {row.key} is {row.state}, not held; there is nothing to release.")
         self.set(row.key, State.receiving, changed=0.0, released=1)
 
-    def forget(self, key: str) -> None:
-        """Delete what is known about a series whose instances and results were deleted."""
+    def note_deleted(self, row: Series, state: State) -> bool:
+        """Note that the scan of a sent series is deleted, unless the series has changed.
+
+        The row stays, so that the same scan makes no second result if it is sent again.
+
+        Args:
+            row: the series, as it was read.
+            state: sent, or deleted if there are no results either.
+
+        Returns:
+            Whether the row was changed.
+        """
         with self._transaction() as database:
-            database.execute("DELETE FROM series WHERE key = ?", (key,))
-            database.execute("DELETE FROM deliveries WHERE key = ?", (key,))
+            return (
+                database.execute(
+                    "UPDATE series SET state = ?, instances = 0 WHERE key = ? AND state = ? AND changed = ?",
+                    (state, row.key, State.sent, row.changed),
+                ).rowcount
+                > 0
+            )
 
     def watched(self, path: str) -> str | None:
         """Return the mark of a file of the watched folder when it was taken in; None if it wasn't."""
@@ -380,16 +442,45 @@ class Queue:
         return durations[len(durations) // 2] if durations else None
 
     @staticmethod
-    def _update(
-        database: sqlite3.Connection, delivery: Delivery, state: str, attempts: int, due: float, reason: str, now: float
-    ) -> None:
-        database.execute(
+    def _update_waiting(
+        database: sqlite3.Connection, delivery: Delivery, state: str, attempts: int, due: float, reason: str
+    ) -> bool:
+        changed = database.execute(
             "UPDATE deliveries SET state = ?, attempts = ?, due = ?, reason = ?, changed = ? "
-            "WHERE key = ? AND version = ? AND destination = ?",
-            (state, attempts, due, reason, now, delivery.key, delivery.version, delivery.destination),
+            "WHERE key = ? AND version = ? AND destination = ? AND state = 'waiting'",
+            (state, attempts, due, reason, time.time(), delivery.key, delivery.version, delivery.destination),
         )
+        return changed.rowcount > 0
+
+    @staticmethod
+    def _finish(database: sqlite3.Connection, key: str, now: float) -> None:
+        """Make a produced series sent if nothing is left to send."""
+        database.execute(
+            "UPDATE series SET state = ?, changed = ? WHERE key = ? AND state = ? AND NOT EXISTS "
+            "(SELECT 1 FROM deliveries WHERE key = ? AND state IN (?, ?))",
+            (State.sent, now, key, State.produced, key, *UNFINISHED),
+        )
+
+
+def _is_result_or_review(version: str, result: str) -> bool:
+    return version == result or version.startswith(f"{result}{REVIEW}")
 
 
 def _as_series(row: tuple[Any, ...]) -> Series:
     values = dict(zip((field.name for field in fields(Series)), row, strict=True))
-    return Series(**values | {"state": State(values["state"]), "released": bool(values["released"])})
+    return Series(
+        **values
+        | {
+            "state": State(values["state"]),
+            "destinations": _as_names(values["destinations"]),
+            "released": bool(values["released"]),
+        }
+    )
+
+
+def _as_names(text: str) -> tuple[str, ...]:
+    """Return the names in a JSON list, or in the comma-separated text of databases of earlier versions."""
+    if text.startswith("["):
+        with suppress(ValueError):
+            return tuple(json.loads(text))
+    return tuple(text.split(",")) if text else ()

@@ -3,7 +3,8 @@
 import time
 from dataclasses import dataclass
 
-from gynbtnet.node.queue import Queue, Series, State
+from gynbtnet.node.folders import REVIEW
+from gynbtnet.node.queue import UNFINISHED, Delivery, Queue, Series, State
 
 _WAITING = (State.complete, State.running)
 
@@ -30,7 +31,7 @@ class StatusRow:
 
 
 def status_rows(queue: Queue) -> tuple[StatusRow, ...]:
-    """Return the status of all series in the order of arrival.
+    """Return the status of all series that aren't deleted, in the order of arrival.
 
     Args:
         queue: queue of the node.
@@ -39,9 +40,12 @@ def status_rows(queue: Queue) -> tuple[StatusRow, ...]:
         A row for each series.
     """
     now, expected = time.time(), queue.expected_seconds()
-    rows = queue.series()
+    rows = queue.series(*(state for state in State if state != State.deleted))
     waiting = [row.key for row in rows if row.state == State.running]
     waiting += [row.key for row in rows if row.state == State.complete]
+    deliveries: dict[str, list[Delivery]] = {}
+    for delivery in queue.deliveries():
+        deliveries.setdefault(delivery.key, []).append(delivery)
     return tuple(
         StatusRow(
             key=row.key,
@@ -49,22 +53,30 @@ def status_rows(queue: Queue) -> tuple[StatusRow, ...]:
             caller=row.caller,
             instances=row.instances,
             minutes=max(0.0, (now - row.changed) / 60),
-            details=_details(row, waiting, expected, queue),
+            details=_details(row, waiting, expected, deliveries.get(row.key, [])),
         )
         for row in rows
     )
 
 
-def _details(row: Series, waiting: list[str], expected: float | None, queue: Queue) -> str:
+def _details(row: Series, waiting: list[str], expected: float | None, deliveries: list[Delivery]) -> str:
     if row.state in _WAITING:
         place = waiting.index(row.key) + 1
         until = "" if expected is None else f", about {max(1, round(place * expected / 60))} min until the result"
         return f"number {place} in the queue{until}"
-    deliveries = [delivery for delivery in queue.deliveries() if delivery.key == row.key]
     sentences = [row.reason] if row.reason else []
     for delivery in deliveries:
-        if delivery.version != row.version or delivery.reason == row.reason != "":
+        if delivery.reason == row.reason != "":
             continue
-        reason = f" ({delivery.reason} {delivery.attempts}×)" if delivery.state == "waiting" and delivery.reason else ""
-        sentences.append(f"{delivery.destination}: {delivery.state}{reason}")
+        if row.is_current(delivery.version) or delivery.state in UNFINISHED:
+            sentences.append(_sentence(row, delivery))
     return "; ".join(sentences)
+
+
+def _sentence(row: Series, delivery: Delivery) -> str:
+    review = delivery.version.partition(REVIEW)[2]
+    what = f", review {review}" if review else ""
+    what = what if row.is_current(delivery.version) else f"{what}, earlier result"
+    times = f" {delivery.attempts}×" if delivery.state == "waiting" else ""
+    reason = f" ({delivery.reason}{times})" if delivery.state in UNFINISHED and delivery.reason else ""
+    return f"{delivery.destination}{what}: {delivery.state}{reason}"

@@ -5,6 +5,7 @@ The node serves it on a separate port, or the server of ``gynbtnet review`` belo
 
 import hmac
 import re
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from threading import Thread
@@ -27,7 +28,7 @@ from gynbtnet.runtime.errors import BadInput
 CALLER = "web"
 
 _MOST_BYTES = 2**30  # of a request
-_OUT_OF_RESOURCES, _NOT_UNDERSTOOD = 0xA700, 0xC000
+_OUT_OF_RESOURCES, _NOT_UNDERSTOOD, _PROCESSING_FAILURE = 0xA700, 0xC000, 0x0110
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]+)"?', re.IGNORECASE)
 _JSON = "application/dicom+json"
 
@@ -45,22 +46,32 @@ def open_web(
 
     Returns:
         A function that ends the server.
+
+    Raises:
+        BadInput: If the address or port can't be used.
     """
+    family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
+    try:  # here, because an error in the thread would end only the thread
+        listening = socket.create_server((settings.address, port), family=family)
+    except OSError as error:
+        raise BadInput(
+            f"STOW-RS can't be served on {settings.address}, port {port} ({error.strerror or error}); stop the program "
+            "that uses it, or choose another port in the configuration."
+        ) from error
     server = uvicorn.Server(
         uvicorn.Config(
             stow_application(settings.token, store, note),
-            host=settings.address,
-            port=port,
             log_config=None,
             access_log=False,
         )
     )
-    thread = Thread(target=server.run, daemon=True, name="gynbtnet-web")
+    thread = Thread(target=server.run, args=([listening],), daemon=True, name="gynbtnet-web")
     thread.start()
 
     def end() -> None:
         server.should_exit = True
         thread.join()
+        listening.close()
 
     return end
 
@@ -119,6 +130,9 @@ def stow_application(
             except Unusable as problem:
                 note("refused", ae=CALLER, reason=str(problem))
                 failed.append(_failure(_NOT_UNDERSTOOD))
+            except Exception as error:  # the other instances must be stored all the same
+                note("refused", ae=CALLER, reason=f"an unexpected error, {type(error).__name__}")
+                failed.append(_failure(_PROCESSING_FAILURE))
         content: dict[str, Any] = {}
         if stored:
             content["00081199"] = {"vr": "SQ", "Value": stored}  # ReferencedSOPSequence
