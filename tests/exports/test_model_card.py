@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -82,6 +83,34 @@ def test_no_count_below_five_and_no_identifier(model_folder: Path, inputs: CardI
     assert "| Rectum | fewer than 5 |\n" in card  # of the cohort
     assert "| Rectum | fewer than 5 | fewer than 5 | 0.815" in card  # of the evaluation
     assert "tandem+ovoids not stated, tandem+ring fewer than 5" in card  # 12 − 11 would be 1
+
+
+@pytest.mark.parametrize(("kept", "interval"), [(1, ""), (2, ""), (4, ""), (5, " [0.800, 0.840]")])
+def test_an_interval_needs_five_patients(
+    model_folder: Path, inputs: CardInputs, evaluation: Path, kept: int, interval: str
+) -> None:
+    """Two scans of one patient have no interval, and few patients would have one that is only the range of DSC."""
+    scores = pd.read_csv(evaluation / "scores.csv")
+    first = scores["patient"].unique()[:kept]
+    chosen = scores[(scores["structure"] == "bladder") & scores["patient"].isin(first)]
+    again = chosen.assign(case=chosen["case"] + "-second")
+    pd.concat([chosen, again]).to_csv(evaluation / "scores.csv", index=False)
+    card = make_card(model_folder, inputs).text
+    (row,) = re.findall(r"^\| Bladder \| .* \| (0\.8\d\d.*?) \| 0\.900", card, re.MULTILINE)
+    assert row == f"{chosen['dsc'].mean():.3f}{interval}"
+    assert "nan" not in card
+
+
+def test_patients_with_one_dsc_have_no_interval(model_folder: Path, inputs: CardInputs, evaluation: Path) -> None:
+    pd.read_csv(evaluation / "scores.csv").assign(dsc=0.86).to_csv(evaluation / "scores.csv", index=False)
+    assert "| 0.860 | 0.900 |" in make_card(model_folder, inputs).text
+
+
+def test_an_interval_ends_at_one(model_folder: Path, inputs: CardInputs, evaluation: Path) -> None:
+    scores = pd.read_csv(evaluation / "scores.csv")
+    scores["dsc"] = 1.0 - 0.3 * (scores["patient"] == scores["patient"][0])
+    scores.to_csv(evaluation / "scores.csv", index=False)
+    assert re.search(r"\| 0\.950 \[0\.8\d\d, 1\.000\] \|", make_card(model_folder, inputs).text)
 
 
 def test_a_small_training_is_not_counted(model_folder: Path) -> None:

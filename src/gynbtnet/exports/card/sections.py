@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
+from gynbtnet.evaluation.statistics.patient_bootstrap import FEWEST_PATIENTS
 from gynbtnet.exports.card.card_sources import CardSources
 from gynbtnet.exports.card.small_counts import stated_count, stated_groups, stated_number
 from gynbtnet.exports.card.training_cohort import TrainingCohort
@@ -149,7 +150,8 @@ def evaluation(sources: CardSources) -> str:
     heads = ("structure", "patients", "scans", "DSC [95 % interval]", "surface DSC", "HD95 (mm)", "missed scans")
     return _paragraphs(
         f"**Method.** {kind}; {stated_count(scored.scans, 'scan')} of {stated_count(scored.patients, 'patient')}. DSC "
-        f"and surface DSC (at {tolerance}) are means over scans, HD95 is the median. The interval is between patients.",
+        f"and surface DSC (at {tolerance}) are means over scans, HD95 is the median. The interval is between patients, "
+        f"from {FEWEST_PATIENTS} patients on.",
         _table(heads, rows),
         *asked,
     )
