@@ -82,7 +82,7 @@ def test_files_without_any_identifier_have_no_dose(neighbours: Path) -> None:
     with_identifiers(neighbours, FrameOfReferenceUID="", PatientID="", StudyInstanceUID="")
     scan = read_ct_series(neighbours / "CT 1")
     assert find_dose(None, neighbours / "CT 1", scan) == ((), ())
-    with pytest.raises(BadInput, match="or of its patient and study if the files have no frame"):
+    with pytest.raises(BadInput, match="their patient or study must be the same"):
         find_dose(neighbours / "dose 2" / "RD.dcm", neighbours / "CT 1", scan)
 
 

@@ -70,8 +70,8 @@ def find_dose(
     if not files:
         if given is not None:
             raise BadInput(
-                f"{given} has no RTDOSE in the frame of reference of the scan, or of its patient and study if the "
-                "files have no frame; give the dose of this scan."
+                f"{given} has no RTDOSE in the frame of reference of the scan; give the dose of this scan. If the "
+                "files have no frame, their patient or study must be the same."
             )
         return (), ()
     try:
