@@ -63,6 +63,14 @@ def test_a_review_that_is_being_written_is_not_read(write_reviews):
     assert (len(found.reviews), found.problems) == (2, ())
 
 
+def test_a_baseline_has_the_first_reviews_in_which_the_quantity_is_known(write_reviews):
+    write_reviews(lengths(10), hu=None)
+    (charts,) = charts_of(write_reviews(lengths(35, seed=1), first=10))
+    length, hu = charts["bladder", "added_path_length_mm"], charts["", "body_hu_mean"]
+    assert (len(length.baseline), length.points["reviews"].sum(), length.unknown) == (30, 15, 0)
+    assert (len(hu.baseline), hu.points["reviews"].sum(), hu.unknown) == (30, 5, 10)
+
+
 def test_more_edits_are_an_alarm_with_exit_code_3(write_reviews, tmp_path, monkeypatch):
     folder = write_reviews(lengths(40) + lengths(30, 250, seed=1))
     result = run(folder, "--out", tmp_path / "out")
