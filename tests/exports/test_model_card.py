@@ -14,6 +14,7 @@ from gynbtnet.datasets import Cohort
 from gynbtnet.exports import CardInputs, make_card
 from gynbtnet.exports.card.answers import FIELDS
 from gynbtnet.exports.card.small_counts import stated_count, stated_groups
+from gynbtnet.preparation import load_plan, save_plan
 from gynbtnet.runtime import BadInput
 from gynbtnet.training import TrainingData, TrainingScans
 
@@ -83,6 +84,25 @@ def test_no_count_below_five_and_no_identifier(model_folder: Path, inputs: CardI
     assert "| Rectum | fewer than 5 |\n" in card  # of the cohort
     assert "| Rectum | fewer than 5 | fewer than 5 | 0.815" in card  # of the evaluation
     assert "tandem+ovoids not stated, tandem+ring fewer than 5" in card  # 12 − 11 would be 1
+
+
+def test_images_are_those_that_the_model_reads(model_folder: Path, inputs: CardInputs) -> None:
+    card = make_card(model_folder, inputs).text
+    assert "Contours Bladder and Rectum on CT." in card
+    assert "**Limits of the software.** One CT in HU of the female pelvis" in card
+    assert "to left, posterior, superior; values below -1024 HU raised to it, z-scored by the mean and" in card
+    save_plan(replace(load_plan(model_folder), channels=("CT", "MR")), model_folder)
+    card = make_card(model_folder, inputs).text
+    assert "Contours Bladder and Rectum on CT and MR." in card
+    assert "**Limits of the software.** CT in HU and MR, on one grid, of the female pelvis" in card
+    assert "CT: values below -1024 HU raised to it, z-scored" in card and "; MR: z-scored by the mean" in card
+    metadata = front_matter(card)
+    assert {"ct", "mr"} <= set(metadata["tags"])
+    assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "CT and MR, evaluation"
+    save_plan(replace(load_plan(model_folder), channels=("MR",)), model_folder)
+    card = make_card(model_folder, inputs).text
+    assert "One MR of the female pelvis" in card and "HU" not in card
+    assert "ct" not in front_matter(card)["tags"]
 
 
 @pytest.mark.parametrize(("kept", "interval"), [(1, ""), (2, ""), (4, ""), (5, " [0.800, 0.840]")])
