@@ -1,5 +1,6 @@
 """The import phantom against an independent reading of its DICOM, and the form."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,33 @@ def test_it_is_written_once(phantom: Path) -> None:
     before = (phantom / "RS.dcm").read_bytes()
     write_import_phantom(phantom)
     assert (phantom / "RS.dcm").read_bytes() == before
+
+
+def test_files_next_to_the_phantom_are_kept(tmp_path: Path) -> None:
+    """A user moves RS.dcm to the planning system; the form and the scan that it has imported stay."""
+    write_import_phantom(tmp_path)
+    write_form(tmp_path / FORM)
+    (tmp_path / FORM).write_text(f"{(tmp_path / FORM).read_text()}# filled in")
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "CT" / "sent.txt").write_text("to the planning system")
+    (tmp_path / "RS.dcm").rename(tmp_path.with_name(f"{tmp_path.name}-RS.dcm"))
+    write_import_phantom(tmp_path)
+    assert (tmp_path / FORM).read_text().endswith("# filled in")
+    assert (tmp_path / "notes.txt").read_text() == "mine" and (tmp_path / "CT" / "sent.txt").is_file()
+    series = read_ct_series(tmp_path / "CT")
+    assert pydicom.dcmread(tmp_path / "RS.dcm").FrameOfReferenceUID == series.frame_of_reference_uid
+    assert list(measured(tmp_path / "RS.dcm")) == list(SHAPES)
+
+
+def test_an_absent_scan_is_written_again_with_its_uids(tmp_path: Path) -> None:
+    write_import_phantom(tmp_path)
+    rtstruct, series = (tmp_path / "RS.dcm").read_bytes(), read_ct_series(tmp_path / "CT")
+    shutil.rmtree(tmp_path / "CT")
+    write_import_phantom(tmp_path)
+    assert (tmp_path / "RS.dcm").read_bytes() == rtstruct
+    assert [image.sop_instance_uid for image in read_ct_series(tmp_path / "CT").slices] == [
+        image.sop_instance_uid for image in series.slices
+    ]
 
 
 def filled(coordinates: str = "dicom") -> dict[str, object]:

@@ -28,6 +28,22 @@ def test_files_of_the_training_are_refused(local: Cohort, tmp_path: Path) -> Non
         check_not_trained_on(cohort, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["fold_0", "fold_old"])
+def test_scans_of_folders_that_are_no_part_of_the_model_do_not_count(local: Cohort, tmp_path: Path, name: str) -> None:
+    """A model's own weights are used instead of folds next to them, and a fold has a number."""
+    (tmp_path / "weights_last.safetensors").touch()
+    TrainingScans((digest(2),)).save(tmp_path)
+    TrainingScans(("0" * 64,)).save(tmp_path / name)
+    with pytest.raises(BadInput, match="same voxels"):
+        check_not_trained_on(local, tmp_path)
+    (tmp_path / "weights_last.safetensors").unlink()
+    if name == "fold_0":
+        assert check_not_trained_on(local, tmp_path).complete
+    else:
+        with pytest.raises(BadInput, match="same voxels"):
+            check_not_trained_on(local, tmp_path)
+
+
 def test_what_was_not_compared_is_said(local: Cohort, tmp_path: Path) -> None:
     unknown = check_not_trained_on(local, tmp_path)
     assert not unknown.complete and "nobody has checked" in unknown.sentence

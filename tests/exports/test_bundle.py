@@ -171,5 +171,8 @@ def test_a_bundle_has_a_card_a_licence_and_no_pickle(model_folder: Path, tmp_pat
         export_model(model_folder, bundle, ExportFormat.bundle)
     export_model(model_folder, bundle, ExportFormat.bundle, force=True)
     (bundle / "eval").mkdir()
-    with pytest.raises(BadInput, match="contains 'eval', no part of a bundle"):
+    with pytest.raises(BadInput, match="contains 'eval', which isn't part of a bundle; give another folder"):
         export_model(model_folder, bundle, ExportFormat.bundle, force=True)
+    (tmp_path / "other" / "configs").mkdir(parents=True)
+    with pytest.raises(BadInput, match="contains 'configs', but no bundle; give another folder"):
+        export_model(model_folder, tmp_path / "other", ExportFormat.bundle, force=True)

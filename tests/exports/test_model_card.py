@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from gynbtnet.datasets import Cohort
 from gynbtnet.exports import CardInputs, make_card
 from gynbtnet.exports.card.answers import FIELDS
 from gynbtnet.exports.card.small_counts import stated_count, stated_groups
+from gynbtnet.preparation import load_plan, save_plan
 from gynbtnet.runtime import BadInput
 from gynbtnet.training import TrainingData, TrainingScans
 
@@ -82,6 +84,53 @@ def test_no_count_below_five_and_no_identifier(model_folder: Path, inputs: CardI
     assert "| Rectum | fewer than 5 |\n" in card  # of the cohort
     assert "| Rectum | fewer than 5 | fewer than 5 | 0.815" in card  # of the evaluation
     assert "tandem+ovoids not stated, tandem+ring fewer than 5" in card  # 12 − 11 would be 1
+
+
+def test_images_are_those_that_the_model_reads(model_folder: Path, inputs: CardInputs) -> None:
+    card = make_card(model_folder, inputs).text
+    assert "Contours Bladder and Rectum on CT." in card
+    assert "**Limits of the software.** One CT in HU of the female pelvis" in card
+    assert "to left, posterior, superior; values below -1024 HU raised to it, z-scored by the mean and" in card
+    save_plan(replace(load_plan(model_folder), channels=("CT", "MR")), model_folder)
+    card = make_card(model_folder, inputs).text
+    assert "Contours Bladder and Rectum on CT and MR." in card
+    assert "**Limits of the software.** CT in HU and MR, on one grid, of the female pelvis" in card
+    assert "CT: values below -1024 HU raised to it, z-scored" in card and "; MR: z-scored by the mean" in card
+    metadata = front_matter(card)
+    assert {"ct", "mr"} <= set(metadata["tags"])
+    assert metadata["model-index"][0]["results"][0]["dataset"]["name"] == "CT and MR, evaluation"
+    save_plan(replace(load_plan(model_folder), channels=("MR",)), model_folder)
+    card = make_card(model_folder, inputs).text
+    assert "One MR of the female pelvis" in card and "HU" not in card
+    assert "ct" not in front_matter(card)["tags"]
+
+
+@pytest.mark.parametrize(("kept", "interval"), [(1, ""), (2, ""), (4, ""), (5, " [0.800, 0.840]")])
+def test_an_interval_needs_five_patients(
+    model_folder: Path, inputs: CardInputs, evaluation: Path, kept: int, interval: str
+) -> None:
+    """Two scans of one patient have no interval, and few patients would have one that is only the range of DSC."""
+    scores = pd.read_csv(evaluation / "scores.csv")
+    first = scores["patient"].unique()[:kept]
+    chosen = scores[(scores["structure"] == "bladder") & scores["patient"].isin(first)]
+    again = chosen.assign(case=chosen["case"] + "-second")
+    pd.concat([chosen, again]).to_csv(evaluation / "scores.csv", index=False)
+    card = make_card(model_folder, inputs).text
+    (row,) = re.findall(r"^\| Bladder \| .* \| (0\.8\d\d.*?) \| 0\.900", card, re.MULTILINE)
+    assert row == f"{chosen['dsc'].mean():.3f}{interval}"
+    assert "nan" not in card
+
+
+def test_patients_with_one_dsc_have_no_interval(model_folder: Path, inputs: CardInputs, evaluation: Path) -> None:
+    pd.read_csv(evaluation / "scores.csv").assign(dsc=0.86).to_csv(evaluation / "scores.csv", index=False)
+    assert "| 0.860 | 0.900 |" in make_card(model_folder, inputs).text
+
+
+def test_an_interval_ends_at_one(model_folder: Path, inputs: CardInputs, evaluation: Path) -> None:
+    scores = pd.read_csv(evaluation / "scores.csv")
+    scores["dsc"] = 1.0 - 0.3 * (scores["patient"] == scores["patient"][0])
+    scores.to_csv(evaluation / "scores.csv", index=False)
+    assert re.search(r"\| 0\.950 \[0\.8\d\d, 1\.000\] \|", make_card(model_folder, inputs).text)
 
 
 def test_a_small_training_is_not_counted(model_folder: Path) -> None:

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from gynbtnet.imaging.file_search import files_below, files_beside
+from gynbtnet.imaging.file_search import files_below, files_beside, first_files_beside
 
 
 def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
@@ -30,3 +30,10 @@ def test_files_beside_a_folder_are_those_of_an_export(tmp_path: Path) -> None:
     (fraction / "broken").symlink_to(tmp_path / "nowhere")
     assert files_beside(fraction / "CT") == wanted
     assert files_beside(fraction / "CT", most=11) == sorted([*wanted, *many])
+
+
+def test_first_files_beside_a_folder_are_one_of_each_neighbour(tmp_path: Path) -> None:
+    for path in ("CT/1", "CT 2/2", "CT 2/1", "dose/RD", "dose/old/RD", "RS"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).touch()
+    assert first_files_beside(tmp_path / "CT") == [tmp_path / "CT 2" / "1", tmp_path / "dose" / "RD"]

@@ -53,6 +53,24 @@ def test_points_by_hand(write_reviews):
     assert charts["", "body_hu_mean"].points["reviews"].sum() == 15
 
 
+def test_a_review_that_is_being_written_is_not_read(write_reviews):
+    folder = write_reviews(lengths(3))
+    review = folder / "patient-002_f1" / "review" / "001"
+    review.rename(review.with_name(".partial-001"))
+    shutil.copytree(folder / "patient-000_f1", folder / ".partial-patient-009_f1")
+    (folder / ".partial-patient-009_f1" / "review" / "001" / "review.json").write_text("{")
+    found = find_reviews(folder)
+    assert (len(found.reviews), found.problems) == (2, ())
+
+
+def test_a_baseline_has_the_first_reviews_in_which_the_quantity_is_known(write_reviews):
+    write_reviews(lengths(10), hu=None)
+    (charts,) = charts_of(write_reviews(lengths(35, seed=1), first=10))
+    length, hu = charts["bladder", "added_path_length_mm"], charts["", "body_hu_mean"]
+    assert (len(length.baseline), length.points["reviews"].sum(), length.unknown) == (30, 15, 0)
+    assert (len(hu.baseline), hu.points["reviews"].sum(), hu.unknown) == (30, 5, 10)
+
+
 def test_more_edits_are_an_alarm_with_exit_code_3(write_reviews, tmp_path, monkeypatch):
     folder = write_reviews(lengths(40) + lengths(30, 250, seed=1))
     result = run(folder, "--out", tmp_path / "out")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 
 from gynbtnet.imaging import CTSeries, Geometry, Volume, read_ct_series, write_ct_series, write_rtdose
@@ -12,8 +13,8 @@ from gynbtnet.runtime import BadInput
 from .conftest import AXIAL, FLIPPED, SHAPE
 
 
-def write_scan(folder: Path, geometry: Geometry = AXIAL, *, seed: int = 1) -> CTSeries:
-    words = {"patient_id": "SYNTHETIC-1", "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
+def write_scan(folder: Path, geometry: Geometry = AXIAL, *, seed: int = 1, patient_id: str = "SYNTHETIC-1") -> CTSeries:
+    words = {"patient_id": patient_id, "study_description": "SYNTHETIC", "series_description": "SYNTHETIC"}
     write_ct_series(Volume(np.zeros(SHAPE, np.int16), geometry), folder, seed=seed, **words)
     return read_ct_series(folder)
 
@@ -40,6 +41,49 @@ def test_a_dose_of_another_scan_is_not_taken(tmp_path: Path) -> None:
     assert find_dose(None, tmp_path / "CT", scan) == ((), ())
     with pytest.raises(BadInput, match="has no RTDOSE in the frame of reference of the scan"):
         find_dose(tmp_path / "RD.dcm", tmp_path / "CT", scan)
+
+
+def with_identifiers(folder: Path, **identifiers: str) -> None:
+    """Give all DICOM files below a folder the same identifiers, as an anonymiser does."""
+    for path in folder.rglob("*.dcm"):
+        file = pydicom.dcmread(path)
+        for keyword, value in identifiers.items():
+            setattr(file, keyword, value)
+        file.save_as(path)
+
+
+@pytest.fixture
+def neighbours(tmp_path: Path) -> Path:
+    """Two patients next to each other; the second has a dose."""
+    write_scan(tmp_path / "CT 1", patient_id="SYNTHETIC-1")
+    other = write_scan(tmp_path / "CT 2", seed=2, patient_id="SYNTHETIC-2")
+    write_constant_dose(7, other, tmp_path / "dose 2" / "RD.dcm")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "identifiers",
+    [
+        {"FrameOfReferenceUID": ""},
+        {"FrameOfReferenceUID": "", "PatientID": ""},
+        {"FrameOfReferenceUID": "1.2.3"},
+        {"FrameOfReferenceUID": "1.2.3", "PatientID": ""},
+    ],
+    ids=lambda identifiers: " ".join(f"{name}={value}" for name, value in identifiers.items()),
+)
+def test_the_dose_of_another_anonymised_patient_is_not_taken(neighbours: Path, identifiers: dict[str, str]) -> None:
+    with_identifiers(neighbours, **identifiers)
+    assert find_dose(None, neighbours / "CT 1", read_ct_series(neighbours / "CT 1")) == ((), ())
+    ((dose,), notes) = find_dose(None, neighbours / "CT 2", read_ct_series(neighbours / "CT 2"))
+    assert dose.array.max() == pytest.approx(7, abs=1e-3) and notes == ()
+
+
+def test_files_without_any_identifier_have_no_dose(neighbours: Path) -> None:
+    with_identifiers(neighbours, FrameOfReferenceUID="", PatientID="", StudyInstanceUID="")
+    scan = read_ct_series(neighbours / "CT 1")
+    assert find_dose(None, neighbours / "CT 1", scan) == ((), ())
+    with pytest.raises(BadInput, match="their patient or study must be the same"):
+        find_dose(neighbours / "dose 2" / "RD.dcm", neighbours / "CT 1", scan)
 
 
 def test_the_dose_in_the_folder_of_the_scan_comes_first(tmp_path: Path) -> None:

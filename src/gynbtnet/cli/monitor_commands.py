@@ -37,8 +37,8 @@ def monitor(
         str,
         typer.Option(
             metavar="N|DATE..DATE",
-            help="Baseline: the first N reviews (at least 20), or all from a day to another, e.g. "
-            "2026-01-01..2026-03-31.",
+            help="Baseline of each chart: the first N reviews (at least 20) that have its quantity, or those from a "
+            "day to another, e.g. 2026-01-01..2026-03-31.",
         ),
     ] = "30",
     since: Annotated[

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.imaging.dicom.ct_series import read_ct_series
 from gynbtnet.imaging.dicom.ct_writer import write_ct_series
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.geometry import Geometry
@@ -22,7 +23,6 @@ from gynbtnet.imaging.structure_masks import StructureMasks
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Volume
 from gynbtnet.runtime.array_types import FloatArray, Mask
-from gynbtnet.runtime.atomic_files import atomic_write
 
 SLICE_MM = 3.0
 PIXEL_MM = 0.75
@@ -133,12 +133,38 @@ def volumes(name: str) -> Volumes:
 
 
 def write_import_phantom(folder: Path) -> None:
-    """Write ``CT/`` and ``RS.dcm`` into a folder, atomically, unless they are there.
+    """Write ``CT/`` and ``RS.dcm`` into a folder, each atomically and only if it is absent.
 
-    They are kept, since the UIDs of a new RTSTRUCT would differ from those that the planning system has imported.
+    They are kept, since the UIDs of a new RTSTRUCT would differ from those that the planning system has imported. A CT
+    always has the same UIDs. Other files in the folder, such as the form, are never touched.
     """
-    if (folder / RTSTRUCT).is_file():
+    ct_folder, rtstruct = folder / CT_FOLDER, folder / RTSTRUCT
+    if ct_folder.is_dir() and rtstruct.is_file():
         return
+    phantom, masks = _draw_phantom()
+    if not ct_folder.is_dir():
+        write_ct_series(
+            phantom,
+            ct_folder,
+            patient_id="IMPORT-CHECK",
+            study_description="SYNTHETIC import check",
+            series_description="SYNTHETIC import check",
+            seed=_SEED,
+        )
+    if not rtstruct.is_file():
+        write_rtstruct(
+            paint_masks(masks),
+            read_ct_series(ct_folder),
+            rtstruct,
+            names=StructureNames.load(),
+            label="IMPORT CHECK",
+            description="SYNTHETIC import check",
+            software_version=version("gynbtnet"),
+        )
+
+
+def _draw_phantom() -> tuple[Volume, StructureMasks]:
+    """Return the CT in HU and the masks of the shapes."""
     first = np.asarray(CENTRE_MM) - (np.asarray(_SHAPE[::-1]) - 1) * (PIXEL_MM, PIXEL_MM, SLICE_MM) / 2
     grid = Geometry(_SHAPE, (SLICE_MM, PIXEL_MM, PIXEL_MM), tuple(first))
     z, y, x = (
@@ -151,25 +177,7 @@ def write_import_phantom(folder: Path) -> None:
     hu = np.where(water, 0, -1000).astype(np.int16)
     for name, mask in masks.items():
         hu[mask] = _NESTED_HU if name == "IMPORT_INNER" else _INSIDE_HU
-    with atomic_write(folder) as partial:
-        partial.mkdir()
-        ct = write_ct_series(
-            Volume(hu, grid),
-            partial / CT_FOLDER,
-            patient_id="IMPORT-CHECK",
-            study_description="SYNTHETIC import check",
-            series_description="SYNTHETIC import check",
-            seed=_SEED,
-        )
-        write_rtstruct(
-            paint_masks(StructureMasks.of(masks, grid)),
-            ct,
-            partial / RTSTRUCT,
-            names=StructureNames.load(),
-            label="IMPORT CHECK",
-            description="SYNTHETIC import check",
-            software_version=version("gynbtnet"),
-        )
+    return Volume(hu, grid), StructureMasks.of(masks, grid)
 
 
 def _slice_heights() -> list[float]:

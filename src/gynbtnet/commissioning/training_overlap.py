@@ -7,7 +7,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.files.voxel_digest import voxel_digest
-from gynbtnet.inference.models.model_archive import open_archive
+from gynbtnet.inference.models.scans_of_training import training_scans
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
@@ -90,18 +90,3 @@ def find_trained_on(cohort: Cohort, scans: TrainingScans) -> tuple[list[Case], l
         elif files.intersection(case.source.sha256.values()):
             same_files.append(case)
     return same_voxels, same_files
-
-
-def training_scans(model: Path) -> TrainingScans | None:
-    """Return the scans that a model has seen; None if it, or one of its folds, doesn't record them.
-
-    Raises:
-        BadInput: If the record is damaged.
-    """
-    if model.is_file():
-        with open_archive(model) as unpacked:
-            return training_scans(unpacked)
-    folds = sorted(path for path in model.glob("fold_*") if path.is_dir())
-    parts = [TrainingScans.load(folder) for folder in folds or [model]]
-    known = [part for part in parts if part is not None]
-    return TrainingScans.merged(known) if len(known) == len(parts) else None

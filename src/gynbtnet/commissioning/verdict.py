@@ -1,8 +1,9 @@
 """Verdict on a limit by the interval over patients, and the number of patients that would decide.
 
 The mean is over cases, and its t interval is over patients (:mod:`gynbtnet.evaluation.statistics.patient_jackknife`). A
-limit is met, or failed, if the whole interval is on one side. Below five patients there is no interval, as everywhere
-in this software: it would rest on a few patients and on their being normally distributed.
+limit is met, or failed, if the whole interval is on one side. Below five patients there is no interval, so that nothing
+is decided: it would rest on a few patients and on their being normally distributed. Tables that only describe, such as
+those of comparisons and of agreement, have intervals of fewer patients.
 
 With the number of patients that would decide, the t interval excludes the limit with a probability of 80 %. Mean and
 standard deviation s between patients are assumed to be those measured, and δ is the distance between mean and limit. It

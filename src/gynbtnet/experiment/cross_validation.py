@@ -165,13 +165,14 @@ def calibrate_from_folds(cohort: Cohort, recipe: Recipe, split: Split, out: Path
     """
     folders = CrossValidation(Path(out))
     validated = cohort.of_patients(patient for fold in split.folds for patient in fold)
-    choice = select_postprocessing(validated, folders.predictions)
+    plan = load_plan(folders.folder)
+    choice = select_postprocessing(validated, folders.predictions, plan.nesting)
     with atomic_write(folders.trials) as partial_file:
         trials = pd.DataFrame(choice.trials, columns=[field.name for field in fields(Trial)])
         trials.to_csv(partial_file, index=False)
-    plan = load_plan(folders.folder)
     signature = tta_signature(recipe.prediction, plan)
-    calibrate_quality(cohort, split, folders.predictions, choice.rules, tta_signature=signature).save(folders.folder)
+    quality = calibrate_quality(cohort, split, folders.predictions, choice.rules, plan.nesting, tta_signature=signature)
+    quality.save(folders.folder)
     save_plan(replace(plan, volumes=structure_volumes(validated), postprocessing=choice.rules), folders.folder)
     save_evaluated_settings(recipe.prediction, folders.folder)
 

@@ -153,7 +153,7 @@ def _with_postprocessing(model: Model, context: StagesContext) -> Model:
             check=False,
         )
         predict_scan(bare, request)
-    choice = choose_postprocessing(bare.plan.structures, validation, folders.validation_predictions)
+    choice = choose_postprocessing(bare.plan.structures, validation, folders.validation_predictions, bare.plan.nesting)
     notes = [note for note in model.plan.notes if not note.startswith(NOTE)]
     plan = replace(model.plan, postprocessing=choice.rules, notes=(*notes, choice.note))
     save_plan(plan, folders.run("task"))

@@ -14,7 +14,7 @@ from gynbtnet.inference.models.encoder_export import export_encoder
 from gynbtnet.inference.models.evaluated_settings import evaluated_settings
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import CARD, open_archive, write_archive
-from gynbtnet.inference.models.model_loading import fold_folders, load_model
+from gynbtnet.inference.models.model_loading import load_model, run_folders
 from gynbtnet.inference.models.nnunet_export import export_nnunet
 from gynbtnet.inference.models.onnx_export import export_onnx
 from gynbtnet.inference.models.stu_net_export import export_stu_net
@@ -80,11 +80,11 @@ def export_model(
     if to is ExportFormat.zip and model.is_file():
         raise BadInput(f"{model} is a file already; copy it, or export the folder that it was made of.")
     with _opened(model) as folder:
-        folds = fold_folders(folder)
-        if to is not ExportFormat.zip and folds and not any(folder.glob("weights_*")):
+        runs = run_folders(folder)
+        if to is not ExportFormat.zip and runs != [folder]:
             raise BadInput(
-                f"{model} is a cross-validation of {len(folds)} networks, and this format takes one; export each fold, "
-                f"such as {folds[0].name}, or all of them with --to zip."
+                f"{model} is a cross-validation of {len(runs)} networks, and this format takes one; export each fold, "
+                f"such as {runs[0].name}, or all of them with --to zip."
             )
         card = make_card(folder, inputs, weights=weights, library="monai" if to is ExportFormat.bundle else "gynbtnet")
     if to is ExportFormat.zip:

@@ -44,3 +44,19 @@ def files_beside(folder: Path, *, most: int = 10) -> list[Path]:
         if neighbour != own and len(inside) <= most:
             files += inside
     return sorted(file for file in files if file.is_file())
+
+
+def first_files_beside(folder: Path) -> list[Path]:
+    """Return the first file of each neighbour of a folder, sorted: enough to see which scans are there.
+
+    Args:
+        folder: a folder; neither its own files nor subfolders of its neighbours are searched.
+    """
+    own = folder.resolve()
+    path, neighbours, _ = next(os.walk(own.parent), ("", [], []))
+    inside = (
+        sorted(neighbour / name for name in next(os.walk(neighbour), ("", [], []))[2])
+        for neighbour in (Path(path, name) for name in neighbours)
+        if neighbour != own
+    )
+    return sorted(file for files in inside for file in files[:1] if file.is_file())

@@ -6,6 +6,7 @@ from pathlib import Path
 from gynbtnet.commissioning.training_overlap import find_trained_on
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
+from gynbtnet.inference.models.scans_of_training import training_scans
 from gynbtnet.learning.assignment import Assignment
 from gynbtnet.learning.learning_folder import LearningFolder
 from gynbtnet.learning.ledger import Ledger
@@ -17,7 +18,6 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.run_folder import RunFolder
 from gynbtnet.training.settings import SegmentationSettings
-from gynbtnet.training.training_scans import TrainingScans
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _make(
 
 def _check_frozen_test(model: Path, frozen: Cohort) -> None:
     """Check that the first model hasn't learned from the frozen test, if it records its scans."""
-    scans = TrainingScans.load(model)
+    scans = training_scans(model)
     if scans is None:
         return
     same_voxels, same_files = find_trained_on(frozen, scans)

@@ -11,6 +11,7 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.prediction_files import LABELS_FILE, MASKS_FOLDER, REVIEWS_FOLDER
 from gynbtnet.learning.scan_finder import ScanFinder
+from gynbtnet.review.finished_reviews import finished_reviews
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, Status, is_newer, read_review
 from gynbtnet.runtime.errors import BadInput
@@ -108,15 +109,15 @@ def find_reviewed_scans(source: Path, finder: ScanFinder) -> tuple[tuple[Reviewe
 
 def _edited_elsewhere(source: Path) -> list[str]:
     """Return the names of the predictions with a record of edits in another program, and without a review."""
-    folders = [path.parent for path in sorted(source.rglob(REVIEW_FILE)) if (path.parent / MANIFEST).is_file()]
-    only = [folder for folder in folders if not any(folder.glob(f"{REVIEWS_FOLDER}/*/{REVIEW_FILE}"))]
+    folders = [path.parent for path in finished_reviews(source) if (path.parent / MANIFEST).is_file()]
+    only = [folder for folder in folders if not finished_reviews(folder / REVIEWS_FOLDER)]
     return [folder.name if folder == source else folder.relative_to(source).as_posix() for folder in only]
 
 
 def _last_reviews(source: Path) -> list[Path]:
     """Return the folder of the last review of each prediction, sorted."""
     last: dict[Path, Path] = {}
-    for path in sorted(source.rglob(REVIEW_FILE)):
+    for path in finished_reviews(source):
         folder = path.parent
         if folder.parent.name == REVIEWS_FOLDER and folder.name.isdecimal():
             earlier = last.get(folder.parent)

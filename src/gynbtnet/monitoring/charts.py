@@ -24,7 +24,7 @@ class Chart:
         model_sha256: SHA-256 of the model's weights.
         structure: identifier of the structure; empty for a quantity of the scan.
         quantity: the quantity.
-        baseline: values of the baseline.
+        baseline: values of the baseline; reviews in which the quantity is unknown have none.
         points: one row per period after the baseline with reviews: ``period``, ``start`` (date), ``reviews``, ``mean``
             of the values, ``score`` (mean normal score), ``average`` (EWMA), ``limit`` and ``alarm``. Empty if there
             is no chart.
@@ -83,7 +83,8 @@ def chart_models(
     Args:
         reviews: reviews sorted by time.
         settings: period, smoothing, false-alarm rate and size of the baseline.
-        baseline: first and last day of the baseline; None: the first reviews of each chart.
+        baseline: first and last day of the baseline; None: of each chart, the first reviews of the model
+            in which its quantity is known.
 
     Returns:
         One item per model, in the order of their first reviews.

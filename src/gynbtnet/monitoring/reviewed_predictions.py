@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.prediction_files import REVIEWS_FOLDER
+from gynbtnet.review.finished_reviews import finished_reviews
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, read_review
 from gynbtnet.runtime.errors import BadInput
@@ -65,7 +66,7 @@ def find_reviews(folder: Path) -> FoundReviews:
     """
     if not folder.is_dir():
         raise BadInput(f"There is no folder {folder}; expected one with predictions and their reviews.")
-    paths = sorted(folder.rglob(REVIEW_FILE))
+    paths = finished_reviews(folder)
     if not paths:
         raise BadInput(
             f"{folder} contains no {REVIEW_FILE}; expected predictions that were reviewed with `gynbtnet review`."

@@ -27,5 +27,8 @@ class MonitorSettings(Settings):
         description="Probability that any chart of a model raises a false alarm in the first year after its baseline.",
     )
     baseline_reviews: int = Field(
-        30, ge=FEWEST_REVIEWS, le=1000, description="Reviews of the baseline, the first of each model."
+        30,
+        ge=FEWEST_REVIEWS,
+        le=1000,
+        description="Reviews of a chart's baseline: the first of its model in which its quantity is known.",
     )

@@ -9,8 +9,9 @@ from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histog
 from gynbtnet.evaluation.dose.files import read_dose
 from gynbtnet.evaluation.dose.metrics import dose_metric, dose_metric_names
 from gynbtnet.imaging.dicom.ct_series import CTSeries
+from gynbtnet.imaging.dicom.rt.dose_of_scan import doses_of_scan
 from gynbtnet.imaging.dicom.series import search_series_in
-from gynbtnet.imaging.file_search import files_below, files_beside
+from gynbtnet.imaging.file_search import files_below, files_beside, first_files_beside
 from gynbtnet.imaging.files.volume_files import is_image_file
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.mask_measures import bounding_box
@@ -51,7 +52,7 @@ def find_dose(
         series: DICOM identity of the scan; None for an image file.
 
     Raises:
-        BadInput: If a given dose is absent, damaged or of another frame of reference.
+        BadInput: If a given dose is absent, damaged or of another scan.
     """
     if given is not None and given.is_file() and is_image_file(given):
         return read_dose([given]), ()
@@ -64,10 +65,14 @@ def find_dose(
         raise BadInput(f"{root} is not an image file; without a DICOM scan, give the dose as an image in Gy.")
     files = _rtdoses([root] if root.is_file() else files_below(root), series)
     if not files and given is None:
-        files = _rtdoses(files_beside(root), series)
+        near = sorted({*files_beside(root), *first_files_beside(root)})  # also scans that share the frame of reference
+        files = _rtdoses(near, series)
     if not files:
         if given is not None:
-            raise BadInput(f"{given} has no RTDOSE in the frame of reference of the scan; give the dose of this scan.")
+            raise BadInput(
+                f"{given} has no RTDOSE in the frame of reference of the scan; give the dose of this scan. If the "
+                "files have no frame, their patient or study must be the same."
+            )
         return (), ()
     try:
         return read_dose(files), ()
@@ -77,14 +82,11 @@ def find_dose(
         return (), (f"The dose isn't shown. {error} Or give one with --dose.",)
 
 
-def _rtdoses(files: Sequence[Path], series: CTSeries) -> list[Path]:
-    """Return the RTDOSEs in the frame of reference of a scan, sorted."""
-    return sorted(
-        path
-        for other in search_series_in(files).series
-        if other.modality == "RTDOSE" and other.frame_of_reference_uid == series.frame_of_reference_uid
-        for path in other.files
-    )
+def _rtdoses(files: Sequence[Path], series: CTSeries) -> tuple[Path, ...]:
+    """Return the RTDOSEs of a scan among some files, sorted."""
+    found = search_series_in(files).series
+    scans = [other for other in found if other.modality == "CT"]
+    return doses_of_scan(series, [other for other in found if other.modality == "RTDOSE"], scans)
 
 
 def structure_dose(mask: Mask, geometry: Geometry, doses: Sequence[Volume]) -> DoseVolumeHistogram:

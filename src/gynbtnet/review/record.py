@@ -41,8 +41,8 @@ class StructureReview:
     """Review of one structure.
 
     Attributes:
-        status: result. "edited" is not accepted; In the RTSTRUCT of another program: "edited elsewhere",
-            "unchanged" or "missing".
+        status: outcome of the review. "edited" and "not reviewed" were not accepted. For an RTSTRUCT that another
+            program wrote: "edited elsewhere", "unchanged" or "missing".
         algorithm: ROIGenerationAlgorithm that was written, "AUTOMATIC" or "SEMIAUTOMATIC".
         viewed_share: share of its slices that were viewed, 0 to 1; None if unknown.
         active_seconds: time of work on it without pauses of over 30 s; None if unknown.

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.prediction_files import REVIEWS_FOLDER
+from gynbtnet.review.finished_reviews import finished_reviews, is_hidden
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
-from gynbtnet.review.record import REVIEW_FILE
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -76,7 +76,7 @@ def list_predictions(path: Path, known: Collection[Path] = ()) -> list[WorklistI
     """
     folders: Sequence[Path] = [path] if (path / MANIFEST).is_file() else []
     if not folders and path.is_dir():
-        folders = sorted(manifest.parent for manifest in path.rglob(MANIFEST) if not _is_hidden(manifest, path))
+        folders = sorted(manifest.parent for manifest in path.rglob(MANIFEST) if not is_hidden(manifest, path))
     return sorted((_item(folder, path) for folder in folders if folder not in known), key=lambda item: item.order)
 
 
@@ -93,13 +93,8 @@ def _item(folder: Path, root: Path) -> WorklistItem:
         structures_flagged=len({flag.structure for flag in record.flags}),
         lowest_dsc=_lowest_dsc(record),
         synthetic=record.synthetic,
-        is_written=any(folder.glob(f"{REVIEWS_FOLDER}/*/{REVIEW_FILE}")),
+        is_written=bool(finished_reviews(folder / REVIEWS_FOLDER)),
     )
-
-
-def _is_hidden(path: Path, root: Path) -> bool:
-    """Return whether a file is in a hidden folder, such as that of a prediction which is being written."""
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
 def _lowest_dsc(record: PredictionRecord) -> float | None:

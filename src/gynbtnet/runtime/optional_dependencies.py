@@ -1,4 +1,4 @@
-"""Libraries that only a part of the package needs: training, a baseline, a backend."""
+"""Libraries that only a part of the package needs: training, a baseline, a backend, a server."""
 
 from importlib.util import find_spec
 
@@ -14,6 +14,8 @@ EXTRAS = {
     "cluster": (("distributed",), "--cluster"),
     "openvino": (("openvino",), "predict --backend openvino"),
     "onnx": (("onnx", "onnxscript", "onnxruntime"), "export --to onnx"),
+    "review": (("starlette", "uvicorn"), "review, and STOW-RS of node"),
+    "node": (("pynetdicom",), "node"),
     "gpu": (("triton",), "the kernels of pretrain on a GPU"),
 }
 """Optional parts of the package: modules and what needs them, by extra."""

@@ -53,9 +53,9 @@ def map_scans(
         The results, in the order of ``scans``.
 
     Raises:
-        ScansFailed: At the end, if any scan failed; it lists them with the reasons.
+        ScansFailed: At the end, if any scan failed; it lists them with the reasons. Too little memory for one scan is
+            such a reason, since smaller ones may fit.
         OSError: At once if the disk is full, because all further scans would fail too.
-        MemoryError: At once, for the same reason.
         BadInput: If the system killed a process, most likely because memory ran out.
 
     Example:

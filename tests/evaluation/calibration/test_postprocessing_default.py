@@ -8,7 +8,7 @@ import pytest
 
 from gynbtnet.datasets import Case, Cohort, Source
 from gynbtnet.evaluation.calibration.postprocessing_default import NOTE, choose_postprocessing
-from gynbtnet.imaging import Geometry, Volume, write_volume
+from gynbtnet.imaging import NO_NESTING, Geometry, Volume, write_volume
 from gynbtnet.preparation import PostprocessingRule
 
 GRID = Geometry((8, 24, 24), (3.0, 2.0, 2.0))
@@ -37,7 +37,7 @@ def cohort_of(patients: int, folder: Path, *, specks: bool) -> Cohort:
 
 
 def test_few_patients_get_the_stated_default(tmp_path: Path) -> None:
-    chosen = choose_postprocessing(STRUCTURES, cohort_of(4, tmp_path, specks=False), tmp_path / "not read")
+    chosen = choose_postprocessing(STRUCTURES, cohort_of(4, tmp_path, specks=False), tmp_path / "not read", NO_NESTING)
     assert chosen.rules == tuple(PostprocessingRule(name, largest_component=True) for name in ("bladder", "hr_ctv"))
     assert chosen.note.startswith(NOTE)
     assert "default" in chosen.note
@@ -46,7 +46,7 @@ def test_few_patients_get_the_stated_default(tmp_path: Path) -> None:
 
 def test_five_patients_are_enough_for_a_selection(tmp_path: Path) -> None:
     cohort = cohort_of(5, tmp_path, specks=True)
-    chosen = choose_postprocessing(STRUCTURES, cohort, tmp_path / "predictions")
+    chosen = choose_postprocessing(STRUCTURES, cohort, tmp_path / "predictions", NO_NESTING)
     (rule,) = chosen.rules
     assert rule.structure == "bladder"
     assert "default" not in chosen.note
@@ -56,6 +56,6 @@ def test_five_patients_are_enough_for_a_selection(tmp_path: Path) -> None:
 @pytest.mark.parametrize("structures", [STRUCTURES, ()])
 def test_no_rules_if_nothing_helps(tmp_path: Path, structures: tuple[str, ...]) -> None:
     cohort = replace(cohort_of(5, tmp_path, specks=False))
-    chosen = choose_postprocessing(structures, cohort, tmp_path / "predictions")
+    chosen = choose_postprocessing(structures, cohort, tmp_path / "predictions", NO_NESTING)
     assert chosen.rules == ()
     assert "none" in chosen.note

@@ -15,7 +15,7 @@ from gynbtnet.evaluation.calibration.postprocessing_selection import (
     select_postprocessing,
 )
 from gynbtnet.evaluation.metrics.metrics import dice
-from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
+from gynbtnet.imaging import NO_NESTING, Geometry, Volume, read_volume, write_volume
 from gynbtnet.preparation import PostprocessingRule
 
 GRID = Geometry((10, 12, 20), (10.0, 10.0, 10.0))  # voxels of 1 cm³
@@ -46,7 +46,7 @@ def with_extra_component(voxels: int) -> np.ndarray:
 
 def test_small_components_are_removed_if_that_helps_and_the_other_structure_is_unchanged(tmp_path: Path) -> None:
     chosen = select_postprocessing(
-        cohort(tmp_path, *(with_extra_component(n) for n in (3, 5, 4, 8, 6))), tmp_path / "predictions"
+        cohort(tmp_path, *(with_extra_component(n) for n in (3, 5, 4, 8, 6))), tmp_path / "predictions", NO_NESTING
     )
     (rule,) = chosen.rules
     assert rule == PostprocessingRule("bladder", minimum_cm3=8.1)  # all of them; the first of equally good options
@@ -65,7 +65,7 @@ def test_structure_with_two_true_components_keeps_them(tmp_path: Path) -> None:
     divided[4, 2:7, 2:8] = 0
     predictions = [divided if n < 3 else with_extra_component(4) for n in range(8)]
     truths = dict.fromkeys(range(3), divided)
-    chosen = select_postprocessing(cohort(tmp_path, *predictions, truths=truths), tmp_path / "predictions")
+    chosen = select_postprocessing(cohort(tmp_path, *predictions, truths=truths), tmp_path / "predictions", NO_NESTING)
     assert [rule for rule in chosen.rules if rule.largest_component] == []
     assert chosen.rules == (PostprocessingRule("bladder", minimum_cm3=4.1),)
 
@@ -73,7 +73,7 @@ def test_structure_with_two_true_components_keeps_them(tmp_path: Path) -> None:
 def test_holes_are_filled_if_that_helps(tmp_path: Path) -> None:
     hollow = TRUTH.copy()
     hollow[4, 3:6, 3:7] = 0
-    chosen = select_postprocessing(cohort(tmp_path, *[hollow] * 5), tmp_path / "predictions")
+    chosen = select_postprocessing(cohort(tmp_path, *[hollow] * 5), tmp_path / "predictions", NO_NESTING)
     assert chosen.rules == (PostprocessingRule("bladder", fill_holes=True),)
     (trial,) = (trial for trial in chosen.trials if trial.kept)
     assert trial.dsc_before == pytest.approx(dice(TRUTH == 1, hollow == 1))
@@ -84,12 +84,17 @@ def test_true_holes_are_kept(tmp_path: Path) -> None:
     hollow = TRUTH.copy()
     hollow[4, 3:6, 3:7] = 0
     same = dict.fromkeys(range(5), hollow)
-    assert select_postprocessing(cohort(tmp_path, *[hollow] * 5, truths=same), tmp_path / "predictions").rules == ()
+    assert (
+        select_postprocessing(cohort(tmp_path, *[hollow] * 5, truths=same), tmp_path / "predictions", NO_NESTING).rules
+        == ()
+    )
 
 
 def test_one_patient_is_not_enough(tmp_path: Path) -> None:
     """One of five patients has an additional component: p is 0.5."""
-    chosen = select_postprocessing(cohort(tmp_path, with_extra_component(9), *[TRUTH] * 4), tmp_path / "predictions")
+    chosen = select_postprocessing(
+        cohort(tmp_path, with_extra_component(9), *[TRUTH] * 4), tmp_path / "predictions", NO_NESTING
+    )
     assert chosen.rules == ()
     bladder = chosen.trials[0]
     assert bladder.dsc_after > bladder.dsc_before
@@ -99,9 +104,9 @@ def test_one_patient_is_not_enough(tmp_path: Path) -> None:
 
 def test_four_patients_are_too_few(tmp_path: Path) -> None:
     labelled = cohort(tmp_path, *[with_extra_component(5)] * 5)
-    assert select_postprocessing(labelled, tmp_path / "predictions").rules
+    assert select_postprocessing(labelled, tmp_path / "predictions", NO_NESTING).rules
     fewer = replace(labelled, cases=labelled.cases[:4])
-    assert select_postprocessing(fewer, tmp_path / "predictions").rules == ()
+    assert select_postprocessing(fewer, tmp_path / "predictions", NO_NESTING).rules == ()
 
 
 def test_fractions_count_as_one_patient(tmp_path: Path) -> None:
@@ -109,7 +114,7 @@ def test_fractions_count_as_one_patient(tmp_path: Path) -> None:
     grouped = replace(
         labelled, cases=tuple(replace(case, patient=f"p{n // 2}") for n, case in enumerate(labelled.cases))
     )
-    chosen = select_postprocessing(grouped, tmp_path / "predictions")
+    chosen = select_postprocessing(grouped, tmp_path / "predictions", NO_NESTING)
     assert chosen.rules == ()
     assert chosen.trials[0].patients == 3
 
@@ -117,7 +122,7 @@ def test_fractions_count_as_one_patient(tmp_path: Path) -> None:
 def test_structures_that_the_source_does_not_contour_are_ignored(tmp_path: Path) -> None:
     labelled = cohort(tmp_path, *[with_extra_component(5)] * 5)
     unknown = replace(labelled, cases=tuple(replace(case, missing=("bladder",)) for case in labelled.cases))
-    chosen = select_postprocessing(unknown, tmp_path / "predictions")
+    chosen = select_postprocessing(unknown, tmp_path / "predictions", NO_NESTING)
     assert {trial.structure for trial in chosen.trials} == {"rectum"}
 
 
@@ -128,7 +133,7 @@ def test_patients_without_the_structure_gain_if_it_is_removed_completely(tmp_pat
     labelled = cohort(
         tmp_path, *[with_extra_component(5)] * 5, *[false] * 5, truths=dict.fromkeys(range(5, 10), without)
     )
-    selection = select_postprocessing(labelled, tmp_path / "predictions")
+    selection = select_postprocessing(labelled, tmp_path / "predictions", NO_NESTING)
     assert selection.rules == (PostprocessingRule("bladder", minimum_cm3=5.1),)
     assert selection.trials[0].dsc_after == 1
     assert read_volume(tmp_path / "predictions/p9_f1/labels.nii.gz").array.max() == 2  # predictions stay as they were

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from gynbtnet.cli import app
 from gynbtnet.evaluation.cohorts.fraction_consistency import COLUMN_TITLES
 from gynbtnet.evaluation.comparison.compare import compare
 from gynbtnet.evaluation.comparison.report import report_comparison
@@ -49,6 +51,47 @@ def test_real_scans_are_not_called_synthetic(scanned, predicted, tmp_path):
     cohort = replace(scanned, cases=cases)
     page = report_evaluation(cohort, predicted, evaluate(cohort, predicted, tmp_path / "out"), tmp_path / "out")
     assert "ynthetic data" not in page.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def unscored(scanned, tmp_path):
+    """The cohort with contours of unknown structures alone: nothing can be scored."""
+    folder = shutil.copytree(scanned.folder, tmp_path / "unscored")
+    cases = (
+        replace(
+            case,
+            images=tuple(folder / image.relative_to(scanned.folder) for image in case.images),
+            labels=folder / case.labels.relative_to(scanned.folder),
+            missing=scanned.structures,
+        )
+        for case in scanned.cases
+    )
+    unknown = replace(scanned, cases=tuple(cases), folder=folder)
+    unknown.save()
+    return unknown
+
+
+@pytest.mark.parametrize("pages", [False, True], ids=["viewers in the page", "viewers as pages"])
+def test_an_evaluation_in_which_nothing_can_be_scored(unscored, predicted, tmp_path, monkeypatch, pages):
+    if pages:
+        monkeypatch.setattr("gynbtnet.evaluation.reports.case_viewers.MOST_BYTES_INSIDE", 0)
+    words = ["evaluate", str(predicted), str(unscored.folder), "--out", str(tmp_path / "out")]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 0, ended.exception
+    text = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert f"Nothing could be scored in {len(unscored.cases)} cases of" in text
+    assert "No case could be scored" in text and "Typical and worst slices" not in text
+    assert f"All cases ({len(unscored.cases)})" in text
+    assert all(case.id in text for case in unscored.cases)
+
+
+def test_a_comparison_in_which_nothing_can_be_scored(unscored, predicted, tmp_path):
+    models = {name: tmp_path / name / "evaluation" for name in ("good", "other")}
+    for folder in models.values():
+        evaluate(unscored, predicted, folder)
+    out = tmp_path / "comparison"
+    comparison = compare(unscored, models, out, predictions=dict.fromkeys(models, predicted), settings=FEW)
+    assert "good –, other –" in report_comparison(comparison, out).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gynbtnet.inference.models.model import Model
 from gynbtnet.inference.models.model_archive import DIGESTS, open_archive, write_archive
-from gynbtnet.inference.models.model_loading import fold_folders
+from gynbtnet.inference.models.model_loading import run_folders
 from gynbtnet.runtime import BadInput
 
 WEIGHTS = "weights_last.safetensors"
@@ -50,7 +50,7 @@ def test_a_zip_of_folds_without_a_common_plan_has_all_of_them(model_folder: Path
         shutil.copytree(model_folder, tmp_path / "folds" / f"fold_{number}")
     path = rewritten(write_archive(tmp_path / "folds", tmp_path / "model.zip", weights="last"), {}, top)
     with open_archive(path) as folder:
-        assert [fold.name for fold in fold_folders(folder)] == ["fold_0", "fold_1"]
+        assert [fold.name for fold in run_folders(folder)] == ["fold_0", "fold_1"]
 
 
 def test_the_same_model_gives_the_same_bytes_and_nothing_but_the_model(

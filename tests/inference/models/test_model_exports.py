@@ -1,6 +1,8 @@
 """Exported models, run by the software that they are exported for."""
 
+import copy
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import zoom
+from torch import nn
 from torch.nn.functional import one_hot
 
 from gynbtnet.imaging import Geometry, Volume, read_volume, write_volume
@@ -143,6 +146,19 @@ def test_onnx_gives_torchs_numbers_for_any_batch(untrained, tmp_path):
     assert metadata["weights_sha256"] == untrained.sha256
     with pytest.raises(BadInput, match="exists already"):
         export_onnx(untrained, path)
+
+
+@pytest.mark.slow
+def test_an_export_to_onnx_leaves_the_model_and_the_log_as_they_were(untrained, tmp_path, monkeypatch):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    network, moved, to_cpu = copy.deepcopy(untrained.network).train(), [], nn.Module.cpu
+    monkeypatch.setattr(nn.Module, "cpu", lambda module: moved.append(module) or to_cpu(module))
+    logger = logging.getLogger("torch.onnx")
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    export_onnx(replace(untrained, network=network), tmp_path / "model.onnx")
+    assert logger.level == logging.INFO
+    assert network.training and network not in moved  # on a GPU it would be moved away from model.device
 
 
 def test_a_network_too_large_for_an_onnx_file_is_refused(untrained, tmp_path):

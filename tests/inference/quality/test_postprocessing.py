@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from gynbtnet.imaging import Geometry, Segmentation, Volume
+from gynbtnet.imaging import NO_NESTING, Geometry, Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.preparation import PostprocessingRule
@@ -31,7 +31,7 @@ def segmented(labels: np.ndarray, spacing: tuple[float, float, float] = (1, 1, 1
 
 
 def mended(labels: np.ndarray, *rules: PostprocessingRule) -> np.ndarray:
-    return postprocess(segmented(labels), rules).labels.array
+    return postprocess(segmented(labels), rules, NO_NESTING).labels.array
 
 
 def test_components_share_faces() -> None:
@@ -56,7 +56,7 @@ def test_largest_and_small_components() -> None:
 def test_the_minimum_is_a_volume() -> None:
     labels = np.array([[[1, 0, 1, 1]]], np.uint8)
     wide = Segmentation(Volume(labels, Geometry(labels.shape, (5, 10, 10))), NAMES)  # 0.5 cm³ a voxel
-    kept = postprocess(wide, [PostprocessingRule("hr_ctv", minimum_cm3=0.6)])
+    kept = postprocess(wide, [PostprocessingRule("hr_ctv", minimum_cm3=0.6)], NO_NESTING)
     assert kept.labels.array.ravel().tolist() == [0, 0, 1, 1]
     assert kept.volume_cm3("hr_ctv") == pytest.approx(1)
 

@@ -100,6 +100,37 @@ def test_cases_of_a_cohort_keep_their_ids_and_come_from_their_dicom_files(tmp_pa
         find_scans([cohort.folder], ("CT", "T2"), OUT)
 
 
+def image_cohort(folder: Path, *channels: str) -> Path:
+    """Return a cohort of one scan of images."""
+    hu = np.random.default_rng(0).normal(0, 300, SCAN.array.shape).astype(np.int16)
+    for number in range(len(channels)):
+        write_volume(Volume(hu, SCAN.geometry), folder / "images" / f"scan_{number:04d}.nii.gz")
+    return ingest(folder / "images", folder / "cohort", "scans", channels=channels).cohort.folder
+
+
+@pytest.mark.parametrize(
+    ("cohort", "model"),
+    [(("MR",), ("CT",)), (("CT",), ("MR",)), (("MR", "CT"), ("CT", "MR")), (("CT", "T2", "T1"), ("CT", "T1", "T2"))],
+)
+def test_a_cohort_of_other_channels_is_refused(tmp_path: Path, cohort: tuple[str, ...], model: tuple[str, ...]) -> None:
+    with pytest.raises(BadInput, match=f"has the channels {', '.join(cohort)}, but the model reads {', '.join(model)}"):
+        find_scans([image_cohort(tmp_path, *cohort)], model, OUT)
+
+
+@pytest.mark.parametrize("model", [("ct", "Mr"), (" CT ", "MR"), ("zscore", "noNorm"), ("CT", "rescale_to_0_1")])
+def test_channels_of_a_cohort_may_differ_in_case_or_have_the_names_of_schemes(
+    tmp_path: Path, model: tuple[str, ...]
+) -> None:
+    """In folders of nnU-Net a channel can be named after its normalisation: its kind is unknown."""
+    (scan,) = find_scans([image_cohort(tmp_path, "CT", "MR")], model, OUT).scans.values()
+    assert len(scan.channels) == 1 and scan.warnings == ()
+
+
+def test_a_possible_other_spelling_of_a_channel_is_a_warning(tmp_path: Path) -> None:
+    (scan,) = find_scans([image_cohort(tmp_path, "CT", "T2")], ("CT", "MR"), OUT).scans.values()
+    assert scan.warnings == ("The cohort calls a channel T2 that the model calls MR; check that they are equal.",)
+
+
 def test_of_one_acquisition_one_series_is_taken(tmp_path: Path) -> None:
     """A second reconstruction: the same study and frame of reference, fewer slices."""
     thin, thick = dicom(tmp_path / "in" / "thin", 1), dicom(tmp_path / "in" / "thick", 2, slices=3)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.postprocessing_selection import MIN_PATIENTS, select_postprocessing
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRule
 from gynbtnet.runtime.phrases import counted
 
@@ -41,7 +42,9 @@ def has_enough_patients(cohort: Cohort) -> bool:
     return len(cohort.patients) >= MIN_PATIENTS
 
 
-def choose_postprocessing(structures: Sequence[str], validation: Cohort, predictions: Path) -> DefaultPostprocessing:
+def choose_postprocessing(
+    structures: Sequence[str], validation: Cohort, predictions: Path, nesting: Nesting
+) -> DefaultPostprocessing:
     """Select rules on validation patients, or use the default if there are too few.
 
     Args:
@@ -49,6 +52,7 @@ def choose_postprocessing(structures: Sequence[str], validation: Cohort, predict
         validation: validation patients with contours; never the test patients.
         predictions: folder with ``<case id>/labels.nii.gz`` of these cases without post-processing; not read if there
             are too few patients.
+        nesting: inner and outer structures of the plan.
 
     Returns:
         The rules and the reason for them.
@@ -57,7 +61,7 @@ def choose_postprocessing(structures: Sequence[str], validation: Cohort, predict
         BadInput: If a case that is read has no contours or no prediction.
     """
     if has_enough_patients(validation):
-        rules = select_postprocessing(validation, predictions).rules
+        rules = select_postprocessing(validation, predictions, nesting).rules
         outcome = "; ".join(f"{rule.structure}: {rule.words}" for rule in rules) or "none, since none improved the DSC"
         return DefaultPostprocessing(
             rules, f"{NOTE}selected on the predictions of {len(validation.patients)} validation patients: {outcome}."

@@ -31,6 +31,7 @@ import numpy.typing as npt
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import score_case
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.inference.quality.connected_components import connected_components
 from gynbtnet.inference.quality.postprocessing import keep_components, postprocess, structure_holes
@@ -91,12 +92,14 @@ class PostprocessingSelection:
     trials: tuple[Trial, ...]
 
 
-def select_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingSelection:
+def select_postprocessing(cohort: Cohort, predictions: Path, nesting: Nesting) -> PostprocessingSelection:
     """Select post-processing rules on predictions by models that were not trained on the patient.
 
     Args:
         cohort: cases with contours, none of a test patient.
         predictions: folder with ``<case id>/labels.nii.gz``.
+        nesting: inner and outer structures of the plan. Holes and HD95 are measured with it. The components of a
+            structure are tried independently of its outer one.
 
     Returns:
         The rules, and all trials.
@@ -109,10 +112,10 @@ def select_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingSe
         for case_id in track(_labelled_cases(cohort), "Post-processing: components")
     ]
     component_trials, component_rules = _try_step(
-        "components", cohort, predictions, {}, lambda name: _component_options(name, components)
+        "components", cohort, predictions, {}, nesting, lambda name: _component_options(name, components)
     )
     holes = [
-        _hole_overlaps(cohort, case_id, predictions, component_rules)
+        _hole_overlaps(cohort, case_id, predictions, component_rules, nesting)
         for case_id in track(_labelled_cases(cohort), "Post-processing: holes")
     ]
     hole_trials, rules = _try_step(
@@ -120,6 +123,7 @@ def select_postprocessing(cohort: Cohort, predictions: Path) -> PostprocessingSe
         cohort,
         predictions,
         component_rules,
+        nesting,
         lambda name: _hole_options(name, holes, component_rules.get(name)),
     )
     return PostprocessingSelection(
@@ -232,11 +236,11 @@ def _rounded_up(volume: float) -> float:
 
 
 def _hole_overlaps(
-    cohort: Cohort, case_id: str, predictions: Path, rules: Mapping[str, PostprocessingRule]
+    cohort: Cohort, case_id: str, predictions: Path, rules: Mapping[str, PostprocessingRule], nesting: Nesting
 ) -> _Overlaps:
     """Return the overlap of each structure that the case's source contours, with all of its holes as one part."""
     case, (truth, prediction) = cohort.case(case_id), _read_pair(cohort, case_id, predictions)
-    kept = postprocess(prediction, tuple(rules.values()))
+    kept = postprocess(prediction, tuple(rules.values()), nesting)
     overlaps = {}
     for name, holes in structure_holes(kept, cohort.structures).items():
         if name in case.missing:
@@ -267,6 +271,7 @@ def _try_step(
     cohort: Cohort,
     predictions: Path,
     rules: Mapping[str, PostprocessingRule],
+    nesting: Nesting,
     score_options: Callable[[str], _OptionScores],
 ) -> tuple[list[Trial], dict[str, PostprocessingRule]]:
     """Try one step on every structure; return the trials, and ``rules`` with those of this step that are kept."""
@@ -287,7 +292,7 @@ def _try_step(
             candidates[name] = candidate
     if not candidates:
         return trials, dict(rules)
-    distances = _mean_hd95(cohort, predictions, rules, {**rules, **candidates})
+    distances = _mean_hd95(cohort, predictions, rules, {**rules, **candidates}, nesting)
     kept_rules = dict(rules)
     for number, trial in enumerate(trials):
         if trial.structure in candidates:
@@ -325,6 +330,7 @@ def _mean_hd95(
     predictions: Path,
     before: Mapping[str, PostprocessingRule],
     after: dict[str, PostprocessingRule],
+    nesting: Nesting,
 ) -> dict[str, tuple[float, float]]:
     """Return the mean HD95 over patients in mm with both sets of rules, for each structure whose rule differs."""
     changed = [name for name in after if after[name] != before.get(name)]
@@ -336,7 +342,7 @@ def _mean_hd95(
                 score.structure: score
                 for score in score_case(
                     truth,
-                    postprocess(prediction, tuple(rules.values())),
+                    postprocess(prediction, tuple(rules.values()), nesting),
                     case=case.id,
                     patient=case.patient,
                     unknown=case.missing,

@@ -11,6 +11,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.metrics.evaluation import prediction_folder, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.inference.quality.dsc_regression import calibrate
 from gynbtnet.inference.quality.postprocessing import postprocess
 from gynbtnet.inference.quality.predicted_dsc import Quality, StructureQuality, agreement_feature, shape_features
@@ -42,7 +43,13 @@ class MeasuredStructure:
 
 
 def calibrate_quality(
-    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule], *, tta_signature: str
+    cohort: Cohort,
+    split: Split,
+    predictions: Path,
+    rules: Sequence[PostprocessingRule],
+    nesting: Nesting,
+    *,
+    tta_signature: str,
 ) -> Quality:
     """Calibrate the predicted DSC on the predictions of every fold's validation patients.
 
@@ -52,6 +59,7 @@ def calibrate_quality(
         predictions: folder with ``<case id>/labels.nii.gz``, and ``prediction.json`` with the agreement of the forward
             passes.
         rules: post-processing that is going to be applied.
+        nesting: inner and outer structures of the plan, which post-processing keeps.
         tta_signature: signature of the forward passes of each model, see
             :func:`gynbtnet.inference.engine.mirroring.tta_signature`.
 
@@ -61,7 +69,7 @@ def calibrate_quality(
     Raises:
         BadInput: If a prediction is missing or damaged.
     """
-    measured = measure_structures(cohort, split, predictions, rules)
+    measured = measure_structures(cohort, split, predictions, rules, nesting)
     seen = cohort.of_patients(patient for fold in split.folds for patient in fold)
     volumes = {volume.structure: volume for volume in structure_volumes(seen)}
     return Quality(
@@ -70,7 +78,7 @@ def calibrate_quality(
 
 
 def measure_structures(
-    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule]
+    cohort: Cohort, split: Split, predictions: Path, rules: Sequence[PostprocessingRule], nesting: Nesting
 ) -> dict[str, list[MeasuredStructure]]:
     """Return, for each structure, the cases in which it was predicted and can be scored."""
     by_structure: dict[str, list[MeasuredStructure]] = {name: [] for name in cohort.structures}
@@ -79,7 +87,7 @@ def measure_structures(
         volumes = {volume.structure: volume for volume in training_volumes}
         for case in cohort.of_patients(split.validation_patients(number)).cases:
             truth = read_truth(case, cohort.structures)
-            prediction = postprocess(read_prediction(case, predictions, cohort.structures), rules)
+            prediction = postprocess(read_prediction(case, predictions, cohort.structures), rules, nesting)
             agreement = _read_agreement(prediction_folder(case, predictions) / "prediction.json")
             for features in structure_features(prediction):
                 name = features.structure

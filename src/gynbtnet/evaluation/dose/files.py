@@ -1,7 +1,7 @@
 """Assignment of dose files to cases, and reading of their voxels.
 
-A DICOM dose belongs to the scan with the same frame of reference. If several scans share a frame, it belongs to the
-scan of the same study. A dose that was exported as an image in Gy is named after its case.
+A DICOM dose belongs to the scan with the same identifiers, see :mod:`gynbtnet.imaging.dicom.rt.dose_of_scan`. A dose
+that was exported as an image in Gy is named after its case.
 """
 
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.imaging.dicom.objects import RT_DOSE, dicom_errors_as_bad_input, read_header, uid_value
+from gynbtnet.imaging.dicom.rt.dose_of_scan import doses_of_scan
 from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtplan_reader import PlannedTreatment, read_rtplan
@@ -177,9 +178,7 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseF
         if own:
             scans[case.id] = own[0]
             doses[case.id] = [series for series in series_below(folder or root) if series.modality == "RTDOSE"]
-    dose_files = {
-        case_id: _doses_of_scan(scan, doses[case_id], list(all_scans.values())) for case_id, scan in scans.items()
-    }
+    dose_files = {case_id: doses_of_scan(scan, doses[case_id], all_scans.values()) for case_id, scan in scans.items()}
     paths = {
         path
         for all_series in searched.values()
@@ -193,15 +192,6 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseF
         plan = _planned_treatment(files, plans)
         result[case_id] = DoseFiles(files, plan.fractions if plan else 0, plan.path if plan else None)
     return result
-
-
-def _doses_of_scan(scan: FoundSeries, doses: Sequence[FoundSeries], scans: Sequence[FoundSeries]) -> tuple[Path, ...]:
-    own = [dose for dose in doses if dose.frame_of_reference_uid == scan.frame_of_reference_uid]
-    if sum(other.frame_of_reference_uid == scan.frame_of_reference_uid for other in scans) > 1:
-        own = [dose for dose in own if dose.study_uid == scan.study_uid]
-    elif not scan.frame_of_reference_uid:  # anonymisers remove it, from the files of other patients too
-        own = [dose for dose in own if dose.patient_id == scan.patient_id]
-    return tuple(sorted(path for dose in own for path in dose.files))
 
 
 def _common_folder(case: Case) -> Path:

@@ -95,6 +95,12 @@ class ReportContent:
         """True if the page compares models."""
         return len(self.results) > 1
 
+    @property
+    def has_viewers(self) -> bool:
+        """True if a case can be opened; if nothing could be scored, no case is selected."""
+        selected = self.examples.viewed if self.examples else ()
+        return bool(selected or self.viewers.inside or self.viewers.links)
+
 
 def write_report(content: ReportContent, path: Path) -> None:
     """Write the page atomically; the same content gives the same bytes.
@@ -115,7 +121,7 @@ def report_page(content: ReportContent) -> str:
         synthetic=content.synthetic,
         description=content.description,
         summary=_first_screen(content) if content.results else (),
-        definitions=DEFINITIONS if content.examples else "",
+        definitions=DEFINITIONS if content.has_viewers else "",
     )
 
 
@@ -134,11 +140,12 @@ def _sections(content: ReportContent) -> Iterator[tuple[str, Iterator[str]]]:
         yield "Readers", reader_section(content.readers, names)
     if content.ratings:
         yield "Ratings", rating_section(content.ratings, names)
-    if content.examples:
+    if content.has_viewers and content.examples:
         yield (
             "Reference and prediction",
             viewed_cases_section(content.examples, content.viewers, content.review_command, several_models=several),
         )
+    if content.examples and content.examples.viewed:
         yield "Typical and worst slices", slices_section(content.examples, several_models=several)
     if results:
         yield "Groups of cases", subgroups_section(results, names)

@@ -74,11 +74,12 @@ def export_bundle(
 def _check(out: Path, force: bool) -> None:
     if out.is_file():
         raise BadInput(f"{out} is a file; a bundle is a folder, give another name.")
-    others = sorted(path.name for path in out.glob("[!.]*") if path.name not in _OURS)
+    names = sorted(path.name for path in out.glob("[!.]*"))
+    others = [name for name in names if name not in _OURS]
     is_bundle = (out / _MARK).is_file()
-    if others or (not is_bundle and any(out.glob("[!.]*"))):
-        raise BadInput(
-            f"{out} contains {others[0] if others else 'files'!r}, no part of a bundle; give another folder."
-        )
+    if others:
+        raise BadInput(f"{out} contains {others[0]!r}, which isn't part of a bundle; give another folder.")
+    if names and not is_bundle:
+        raise BadInput(f"{out} contains {names[0]!r}, but no bundle; give another folder.")
     if is_bundle and not force:
         raise BadInput(f"{out} contains an earlier bundle; replace it with --force, or give another folder.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.statistics.patient_bootstrap import FEWEST_PATIENTS
 from gynbtnet.evaluation.statistics.patient_jackknife import patient_mean
 from gynbtnet.runtime.errors import BadInput
 
@@ -21,7 +22,8 @@ class EvaluatedStructure:
         patients: number of patients with a score.
         scans: number of scans with a score.
         dsc: mean DSC over scans.
-        dsc_interval: its 95 % interval between patients; NaN if there are too few.
+        dsc_interval: its 95 % interval between patients, within 0 and 1; NaN for fewer than
+            :data:`~gynbtnet.evaluation.statistics.patient_bootstrap.FEWEST_PATIENTS` patients, or if all are equal.
         surface_dsc: mean surface DSC over scans.
         hd95_mm: median HD95 over scans, mm.
         missed: scans in which it was not found.
@@ -89,13 +91,14 @@ def read_model_evaluation(
 
 def _evaluated(structure: str, scores: Sequence[Score]) -> EvaluatedStructure:
     estimate = patient_mean(np.array([[score.dsc] for score in scores]), [score.patient for score in scores])
-    low, high = estimate.interval() if estimate.degrees_of_freedom > 0 else (np.array([np.nan]), np.array([np.nan]))
+    ends = np.clip(np.concatenate(estimate.interval()), 0.0, 1.0)  # unlike min and max, it keeps NaN
+    low, high = ends.tolist() if estimate.n_patients >= FEWEST_PATIENTS else (np.nan, np.nan)
     return EvaluatedStructure(
         structure,
         estimate.n_patients,
         len(scores),
         float(estimate.value[0]),
-        (max(0.0, float(low[0])), min(1.0, float(high[0]))),
+        (low, high),
         float(np.mean([score.surface_dsc for score in scores])),
         float(np.median([score.hd95_mm for score in scores])),
         sum(score.missing_in == "prediction" for score in scores),

@@ -9,10 +9,11 @@ import yaml
 
 from gynbtnet.exports.card.card_sources import CardSources
 from gynbtnet.exports.card.evaluated_structures import ModelEvaluation
+from gynbtnet.runtime.phrases import enumeration
 
 TASK = "image-segmentation"
 """Name of the task on the hub."""
-_TAGS = ("medical", "radiotherapy", "brachytherapy", "ct", TASK, "pytorch", "safetensors")
+_TAGS = ("medical", "radiotherapy", "brachytherapy", TASK, "pytorch", "safetensors")
 
 
 def front_matter(sources: CardSources, library: str) -> str:
@@ -26,13 +27,14 @@ def front_matter(sources: CardSources, library: str) -> str:
         library: name of the library that runs the model.
     """
     structures = tuple(name.replace("_", "-") for name in sources.facts.plan.structures)
+    channels = (name.strip().lower().replace(" ", "-") for name in sources.facts.plan.channels)
     synthetic = ("synthetic-data",) if sources.facts.synthetic else ()
     content: dict[str, Any] = {
         "language": ["en"],
         "license": sources.answers.texts.get("license", "unknown").lower(),
         "library_name": library,
         "pipeline_tag": TASK,
-        "tags": [*_TAGS, *structures, *synthetic],
+        "tags": [*_TAGS, *channels, *structures, *synthetic],
     }
     if sources.evaluation is not None:
         content["metrics"] = ["dice", "hausdorff-95"]
@@ -47,7 +49,7 @@ def _result(sources: CardSources, evaluation: ModelEvaluation) -> dict[str, Any]
         name = sources.names.display_name(row.structure)
         metrics.append({"type": "dice", "name": f"DSC, {name}", "value": round(row.dsc, 4)})
         metrics.append({"type": "hausdorff-95", "name": f"HD95 in mm, {name}", "value": round(row.hd95_mm, 2)})
-    data = "synthetic CT" if sources.facts.synthetic else "CT"
+    data = f"{'synthetic ' if sources.facts.synthetic else ''}{enumeration(sources.facts.plan.channels)}"
     return {
         "task": {"type": TASK, "name": "Contouring for gynecologic brachytherapy"},
         "dataset": {"type": "private", "name": f"{data}, {kind}"},

@@ -1,6 +1,6 @@
 """Facts of a model that its own folder contains."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 
 from gynbtnet.inference.engine.settings import PredictionSettings
 from gynbtnet.inference.models.evaluated_settings import evaluated_settings
-from gynbtnet.inference.models.model_loading import fold_folders
+from gynbtnet.inference.models.model_loading import run_folders
+from gynbtnet.inference.models.scans_of_training import training_scans
 from gynbtnet.inference.quality.predicted_dsc import Quality
 from gynbtnet.preparation.planning.plan import SYNTHETIC_NOTE, Plan
 from gynbtnet.preparation.planning.plan_files import load_plan
@@ -67,11 +68,11 @@ def read_model_facts(folder: Path, weights: Literal["last", "best"]) -> ModelFac
     Raises:
         BadInput: If the folder contains no model, or a file in it is damaged.
     """
-    runs = [folder] if any(folder.glob("weights_*.safetensors")) else fold_folders(folder)
+    runs = run_folders(folder)
     files = [run / f"weights_{weights}.safetensors" for run in runs]
     absent = next((path for path in files if not path.is_file()), None)
-    if absent or not files:
-        raise BadInput(f"There is no {absent or folder / 'weights_last.safetensors'}; expected a trained model.")
+    if absent:
+        raise BadInput(f"There is no {absent}; expected a trained model.")
     quality = Quality.load(folder)
     return ModelFacts(
         plan=load_plan(folder if (folder / "plans.json").is_file() else runs[0]),
@@ -83,13 +84,8 @@ def read_model_facts(folder: Path, weights: Literal["last", "best"]) -> ModelFac
         environment=_environment(runs[0]),
         prediction=evaluated_settings(folder),
         calibrated=tuple(entry.structure for entry in quality.structures if entry.from_shape) if quality else (),
-        scans=_scans(runs),
+        scans=training_scans(folder),
     )
-
-
-def _scans(runs: Sequence[Path]) -> TrainingScans | None:
-    known = [scans for run in runs if (scans := TrainingScans.load(run)) is not None]
-    return TrainingScans.merged(known) if len(known) == len(runs) else None
 
 
 def _count_parameters(weights: Path) -> int:

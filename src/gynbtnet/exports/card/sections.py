@@ -9,10 +9,12 @@ import json
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 
+from gynbtnet.evaluation.statistics.patient_bootstrap import FEWEST_PATIENTS
 from gynbtnet.exports.card.card_sources import CardSources
 from gynbtnet.exports.card.small_counts import stated_count, stated_groups, stated_number
 from gynbtnet.exports.card.training_cohort import TrainingCohort
 from gynbtnet.imaging.volume import AIR
+from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.runtime.phrases import by_axis, counted, enumeration
 
 _NO_EVALUATION = "**To be counted**: no evaluation was given (`--evaluation`)."
@@ -32,7 +34,11 @@ def basic_information(sources: CardSources) -> str:
     """Return section 1: name, owners, licence, use and limits."""
     plan, text = sources.facts.plan, sources.answers.text
     listed = enumeration([sources.names.display_name(name) for name in plan.structures])
-    learned = f"Contours {listed} on CT." if plan.structures else "Learned no structures: a pretrained encoder."
+    learned = (
+        f"Contours {listed} on {enumeration(plan.channels)}."
+        if plan.structures
+        else "Learned no structures: a pretrained encoder."
+    )
     synthetic = ["SYNTHETIC training data: no patient was scanned. Not for any patient."]
     return _paragraphs(
         *(synthetic if sources.facts.synthetic else []),
@@ -48,8 +54,8 @@ def basic_information(sources: CardSources) -> str:
             ("Contraindications", "contraindications"),
             ("Observed limitations", "limitations"),
         ),
-        "**Limits of the software.** One CT in HU of the female pelvis, in any orientation. "
-        + ("Scans of men, of MR and of other regions are outside the training." if plan.structures else ""),
+        f"**Limits of the software.** {_images(sources)} of the female pelvis, in any orientation. "
+        + ("Scans of men, of other regions and of other kinds are outside the training." if plan.structures else ""),
         "Flags and predicted DSC point to contours to review first; every contour needs a review.",
         f"**Conflicts of interest and funding.** {text('conflicts_of_interest')}",
         f"**Citation.** {text('citation')}",
@@ -149,7 +155,8 @@ def evaluation(sources: CardSources) -> str:
     heads = ("structure", "patients", "scans", "DSC [95 % interval]", "surface DSC", "HD95 (mm)", "missed scans")
     return _paragraphs(
         f"**Method.** {kind}; {stated_count(scored.scans, 'scan')} of {stated_count(scored.patients, 'patient')}. DSC "
-        f"and surface DSC (at {tolerance}) are means over scans, HD95 is the median. The interval is between patients.",
+        f"and surface DSC (at {tolerance}) are means over scans, HD95 is the median. The interval is between patients, "
+        f"from {FEWEST_PATIENTS} patients on.",
         _table(heads, rows),
         *asked,
     )
@@ -198,15 +205,28 @@ def _volumes(sources: CardSources) -> str:
     return _table(("structure", "patients", "median volume (cm³)", "expected volume (cm³)"), rows)
 
 
+def _images(sources: CardSources) -> str:
+    """Return the images of a scan, such as ``One CT in HU``."""
+    names = [f"{name} in HU" if name.casefold() == CT else name for name in sources.facts.plan.channels]
+    return f"One {names[0]}" if len(names) == 1 else f"{enumeration(names)}, on one grid,"
+
+
 def _normalisation(sources: CardSources) -> str:
+    channels = sources.facts.plan.channels
+    texts = [_channel_normalisation(sources, number) for number in range(len(channels))]
+    return texts[0] if len(texts) == 1 else "; ".join(map("{}: {}".format, channels, texts))
+
+
+def _channel_normalisation(sources: CardSources, channel: int) -> str:
     plan = sources.facts.plan
-    if "ct" in plan.normalisations and plan.intensities:
-        intensity = plan.intensities[0]
+    if plan.normalisations[channel] == "ct" and plan.intensities:
+        intensity = plan.intensities[channel]
         return (
             f"clipped to {intensity.percentile_00_5:g} to {intensity.percentile_99_5:g} HU, minus {intensity.mean:.4g} "
             f"HU, divided by {intensity.std:.4g} HU"
         )
-    return f"values below {AIR} HU raised to it, z-scored by the mean and deviation of each scan"
+    raised = f"values below {AIR} HU raised to it, " if plan.channels[channel].casefold() == CT else ""
+    return f"{raised}z-scored by the mean and deviation of each scan"
 
 
 def _evaluated_with(sources: CardSources) -> str:

@@ -63,14 +63,14 @@ def load_model(folder: Path, settings: PredictionSettings | None = None) -> Segm
 
 def _load_own(folder: Path, settings: PredictionSettings) -> PlannedModel:
     """Load a model that this package trained from a folder."""
-    if fold_folders(folder) and not any(folder.glob("weights_*.safetensors")):
+    if run_folders(folder) != [folder]:
         return _load_ensemble(folder, settings)
     return Model.load(folder, weights=settings.weights, device=settings.device)
 
 
 def _load_ensemble(folder: Path, settings: PredictionSettings) -> Ensemble:
     """Load as many folds as the settings specify; the others are not read."""
-    folds = fold_folders(folder)[: settings.folds]
+    folds = run_folders(folder)[: settings.folds]
     members = [Model.load(fold, weights=settings.weights, device=settings.device) for fold in folds]
     for member in members:
         if replace(member.plan, notes=()) != replace(members[0].plan, notes=()):
@@ -96,7 +96,13 @@ def _merge_calibration(folder: Path, fold_plan: Plan) -> Plan:
     return replace(fold_plan, volumes=calibrated.volumes, postprocessing=calibrated.postprocessing)
 
 
-def fold_folders(folder: Path) -> list[Path]:
-    """Return the run folders ``fold_<number>`` in the folder of a cross-validation, by number."""
-    numbered = [path for path in folder.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]
-    return sorted(numbered, key=lambda path: int(path.name[5:]))
+def run_folders(folder: Path) -> list[Path]:
+    """Return the run folders of the networks in a model's folder.
+
+    If the folder contains weights, or no folds, it is the only one. Otherwise they are its folds ``fold_<number>``,
+    sorted by number.
+    """
+    folds = [path for path in folder.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]
+    if not folds or any(folder.glob("weights_*.safetensors")):
+        return [folder]
+    return sorted(folds, key=lambda path: int(path.name[5:]))

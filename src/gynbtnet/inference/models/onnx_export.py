@@ -1,8 +1,11 @@
 """Export of a network as an ONNX file."""
 
+import copy
 import json
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -49,12 +52,10 @@ def export_onnx(model: Model, out: Path, *, force: bool = False, max_weight_byte
             f"The weights of {model.folder} take {size / 1e9:.1f} GB, but an ONNX file is limited to 2 GB; export a "
             "model of preset L or smaller."
         )
-    network = model.network.cpu().eval()
+    network = copy.deepcopy(model.network).cpu().eval()
     image = torch.zeros(2, len(model.plan.channels), *model.plan.patch_size)
     batch = torch.export.Dim("batch", min=1)
-    with warnings.catch_warnings(), torch.no_grad(), atomic_write(out) as partial:
-        warnings.simplefilter("ignore")  # internal warnings of the exporter
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with _silent_exporter(), torch.no_grad(), atomic_write(out) as partial:
         program = torch.onnx.export(
             network,
             (image,),
@@ -75,3 +76,17 @@ def export_onnx(model: Model, out: Path, *, force: bool = False, max_weight_byte
             proto.metadata_props.add(key=key, value=value)
         onnx.save(proto, partial)
     return out
+
+
+@contextmanager
+def _silent_exporter() -> Iterator[None]:
+    """Hide internal warnings of PyTorch's exporter, and restore the level of its log."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gynbtnet.imaging.label_map import paint_masks
-from gynbtnet.imaging.nesting import NO_NESTING, Nesting
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.imaging.structure_masks import OverlappingSegmentation, StructureMasks
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.inference.quality.connected_components import connected_components
@@ -20,9 +20,7 @@ from gynbtnet.preparation.planning.postprocessing_rules import PostprocessingRul
 from gynbtnet.runtime.array_types import Box, Mask
 
 
-def postprocess(
-    segmentation: Segmentation, rules: Sequence[PostprocessingRule], nesting: Nesting = NO_NESTING
-) -> Segmentation:
+def postprocess(segmentation: Segmentation, rules: Sequence[PostprocessingRule], nesting: Nesting) -> Segmentation:
     """Return a new segmentation: components that the rules exclude are removed, then holes are filled.
 
     Args:

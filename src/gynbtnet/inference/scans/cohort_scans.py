@@ -6,8 +6,11 @@ from dataclasses import replace
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.inference.scans.scan_input import ScanFiles, locate_scan
+from gynbtnet.preparation.planning.plan import CT
 from gynbtnet.runtime.errors import BadInput
 
+_SCHEMES = frozenset(("nonorm", "zscore", "rescale_to_0_1", "rgb_to_0_1"))
+"""Names of channels that select a normalisation in nnU-Net, and state nothing about the image."""
 _NO_DICOM = "The DICOM files that this case was ingested from no longer exist, so it gets no RTSTRUCT."
 
 
@@ -21,19 +24,44 @@ def cohort_scans(cohort: Cohort, channels: Sequence[str]) -> tuple[list[ScanFile
     Raises:
         BadInput: If the cohort has other channels than the model.
     """
-    if len(cohort.channels) != len(channels):
-        raise BadInput(
-            f"The cohort {cohort.folder} has the channels {', '.join(cohort.channels)}, but the model reads "
-            f"{', '.join(channels)}; give a cohort with these channels."
-        )
+    warnings = _compare_channels(cohort, channels)
     scans: list[ScanFiles] = []
     failed: list[tuple[str, str]] = []
     for case in cohort.cases:
         try:
-            scans.append(replace(_scan_of(case, channels), name=case.id, synthetic=case.synthetic))
+            scan = _scan_of(case, channels)
+            warned = (*scan.warnings, *warnings)
+            scans.append(replace(scan, name=case.id, synthetic=case.synthetic, warnings=warned))
         except BadInput as error:
             failed.append((case.id, str(error)))
     return scans, failed
+
+
+def _compare_channels(cohort: Cohort, channels: Sequence[str]) -> tuple[str, ...]:
+    """Check that a cohort has the channels of a model by their names; return a warning for each doubtful one.
+
+    A channel that is named after its normalisation fits any other. Two names other than CT are doubtful, since they may
+    be spellings of one kind of image, such as MR and T2.
+
+    Raises:
+        BadInput: If their number, their order or a CT differs.
+    """
+    own, read = ([name.strip().casefold() for name in names] for names in (cohort.channels, channels))
+    differing = [
+        number
+        for number, names in enumerate(zip(own, read, strict=False))
+        if names[0] != names[1] and _SCHEMES.isdisjoint(names)
+    ]
+    wrong = any(CT in (own[i], read[i]) or own[i] in read or read[i] in own for i in differing)
+    if wrong or len(own) != len(read):
+        raise BadInput(
+            f"The cohort {cohort.folder} has the channels {', '.join(cohort.channels)}, but the model reads "
+            f"{', '.join(channels)}; give a cohort with these channels."
+        )
+    return tuple(
+        f"The cohort calls a channel {own_name} that the model calls {name}; check that they are equal."
+        for own_name, name in ((cohort.channels[i], channels[i]) for i in differing)
+    )
 
 
 def _scan_of(case: Case, channels: Sequence[str]) -> ScanFiles:

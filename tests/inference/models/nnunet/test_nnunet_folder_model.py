@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from gynbtnet.imaging import Geometry, Volume, reorientation_to_lps
 from gynbtnet.inference import PredictionSettings
+from gynbtnet.inference.engine.mirroring import tta_axes
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.models.nnunet.nnunet_folder_model import NnunetFolderModel
 from gynbtnet.runtime import BadInput
@@ -63,6 +64,17 @@ class Fixed:
 
     def as_nnunet_labels(self, segmentation: Any) -> np.ndarray:
         return self.labels
+
+
+@dataclass(frozen=True)
+class Recorded(Fixed):
+    """First stage that records the settings that it is called with."""
+
+    settings: list[PredictionSettings] = field(default_factory=list)
+
+    def segment(self, volumes: Any, settings: Any) -> "Recorded":
+        self.settings.append(settings)
+        return self
 
 
 def assert_same(ours: np.ndarray, theirs: np.ndarray, least: float = SAME) -> None:
@@ -255,6 +267,31 @@ def test_a_cascade_refines_its_first_stage(tmp_path: Path) -> None:
     shutil.rmtree(first)
     with pytest.raises(BadInput, match="refines the predictions of the configuration 3d_lowres"):
         load_model(second)
+
+
+@pytest.mark.parametrize(
+    ("asked", "mirroring", "axes"),
+    [
+        ({}, True, None),
+        ({"mirrored_axes": ("z",)}, False, None),  # the first stage was trained with x alone
+        ({"mirrored_axes": ("z", "x")}, True, ("x",)),
+        ({"mirrored_axes": ()}, False, None),
+        ({"mirroring": False}, False, None),
+    ],
+)
+def test_a_first_stage_mirrors_no_axis_that_is_not_asked_for(
+    tmp_path: Path, asked: dict, mirroring: bool, axes: tuple | None
+) -> None:
+    folder = tmp_path / NAME
+    write_trained(folder, plans_of({"3d_fullres": configuration()}), dataset_of(), mirror_axes=(0, 2))
+    model = NnunetFolderModel.load(folder)
+    scan = scan_of_blobs((10, 44, 36))
+    first = Recorded(np.zeros(scan.array.shape, np.uint8))
+    object.__setattr__(model, "previous", first)
+    model._refined_labels([scan], WHOLE.model_copy(update=asked))
+    (settings,) = first.settings
+    assert (settings.mirroring, settings.mirrored_axes) == (mirroring, axes)
+    assert tta_axes(settings, ("x",), "the first stage") == (("x",) if mirroring else ())
 
 
 @pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIOWithReorient"])

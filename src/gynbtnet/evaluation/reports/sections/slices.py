@@ -13,7 +13,7 @@ def slices_section(examples: ExampleCases, *, several_models: bool) -> Iterator[
     """Yield the slices of the selected cases, of which the median is open, then those of each structure.
 
     Args:
-        examples: cases that were selected.
+        examples: cases that were selected, at least one.
         several_models: whether the page compares models.
     """
     over_models = ", summed over the models" if several_models else ""

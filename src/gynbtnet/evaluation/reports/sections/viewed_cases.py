@@ -16,14 +16,16 @@ def viewed_cases_section(
 ) -> Iterator[str]:
     """Yield the viewers of the best, the median and the worst case, of which the median is open, then all others.
 
+    If no case could be scored, all cases are in one list.
+
     Args:
-        examples: cases that were selected.
+        examples: cases that were selected; none if no case could be scored.
         viewers: all other cases.
         review_command: command that opens the review page; empty if there is none.
         several_models: whether the page compares models.
     """
     yield html.paragraph(
-        f"Best, median and worst case by {ranking_rule(several_models=several_models)}. Move through the slices with "
+        f"{_selection(examples, several_models=several_models)} Move through the slices with "
         "the sliders, the arrow keys or the mouse wheel. A click into a plane moves the other two to the same point. "
         "Slices are at least 1 mm (axial) or 3 mm apart and are compressed for this page. At first, the window has "
         "level 40 HU and width 400 HU; z, y and x are patient coordinates (LPS).",
@@ -31,7 +33,8 @@ def viewed_cases_section(
     )
     if review_command:
         yield review_paragraph(review_command)
-    yield html.legend((style.name, style.colour) for style in examples.viewed[0].styles.values())
+    for case in (*examples.viewed, *viewers.inside)[:1]:
+        yield html.legend((style.name, style.colour) for style in case.styles.values())
     yield HATCH_LEGEND
     for number, case in enumerate(examples.viewed):
         content = html.paragraph(case.caption) + isodose_legend(case.isodoses) + viewer(case, f"case{number}")
@@ -42,7 +45,15 @@ def viewed_cases_section(
             yield html.details(case.title, content, on_paper=is_printed)
     if viewers.inside or viewers.links:
         others = len(viewers.inside) + len(viewers.links)
-        yield html.details(f"All other cases ({others})", viewer_list(viewers))
+        which = "All other cases" if examples.viewed else "All cases"
+        yield html.details(f"{which} ({others})", viewer_list(viewers))
+
+
+def _selection(examples: ExampleCases, *, several_models: bool) -> str:
+    """Return the sentence on which cases are shown."""
+    if not examples.viewed:
+        return "No case could be scored, so none is the best, the median or the worst."
+    return f"Best, median and worst case by {ranking_rule(several_models=several_models)}."
 
 
 def ranking_rule(*, several_models: bool) -> str:

@@ -243,10 +243,7 @@ class NnunetFolderModel:
         """Return the label map of the first stage of a cascade on the scan's grid."""
         if self.previous is None:
             return None
-        axes = settings.mirrored_axes
-        allowed = None if axes is None else tuple(axis for axis in axes if axis in self.previous.mirror_axes)
-        own = settings.model_copy(update={"mirrored_axes": allowed or None, "mirroring": settings.mirroring})
-        result = self.previous.segment(volumes, own)
+        result = self.previous.segment(volumes, _with_trained_axes(settings, self.previous.mirror_axes))
         return self.previous.configuration.outputs.as_nnunet_labels(result.segmentation)
 
     def _check_memory(self, grid: Geometry, scan: NnunetScan) -> None:
@@ -262,6 +259,17 @@ class NnunetFolderModel:
             f"The prediction of {by_axis(grid.shape)} voxels (z, y, x), which the model sees as {by_axis(shape)},",
             "crop the scan to the pelvis, or take a machine with more memory",
         )
+
+
+def _with_trained_axes(settings: PredictionSettings, trained: Sequence[Axis]) -> PredictionSettings:
+    """Return settings that mirror only the axes that were mirrored in the training of a first stage, which may be none.
+
+    The axes that the settings ask for are those of the second stage.
+    """
+    if settings.mirrored_axes is None:
+        return settings
+    axes = tuple(axis for axis in settings.mirrored_axes if axis in trained)
+    return settings.model_copy(update={"mirroring": settings.mirroring and bool(axes), "mirrored_axes": axes or None})
 
 
 def _network(configuration: NnunetConfiguration, checkpoint: NnunetCheckpoint) -> nn.Module:
