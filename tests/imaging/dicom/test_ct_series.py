@@ -207,6 +207,16 @@ def damage_header(ct):
     ct.files[1].write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"))
 
 
+def mix_patients(ct):
+    for number, path in enumerate(ct.files):
+        edit(path, PatientID=f"P{number // 3}", StudyInstanceUID=f"1.2.{number // 3}")
+
+
+def mix_studies(ct):
+    for number, path in enumerate(ct.files):
+        edit(path, PatientID="", StudyInstanceUID=f"1.2.{number // 3}")
+
+
 @pytest.mark.parametrize(
     ("harm", "sentence"),
     [
@@ -225,6 +235,9 @@ def damage_header(ct):
         (lambda ct: [edit(path, PixelSpacing=[0, 0]) for path in ct.files], "two positive lengths"),
         (tilt, "sheared by 9.5°"),
         (lambda ct: edit(ct.files[2], FrameOfReferenceUID="1.2"), "several values of FrameOfReferenceUID"),
+        (lambda ct: edit(ct.files[2], PatientID="OTHER"), r"has slices of 2 patients \(PatientID\) in one series"),
+        (mix_patients, "has slices of 2 patients"),
+        (mix_studies, r"slices of 2 studies \(StudyInstanceUID\) in one series, and slices without a PatientID"),
         (lambda ct: edit(ct.files[2], ImagePositionPatient=None), "no usable ImagePositionPatient; expected 3"),
         (lambda ct: edit(ct.files[2], RescaleSlope=None), "no usable RescaleSlope"),
         (lambda ct: edit(ct.files[2], PixelData=None), "pixels of .* can't be decoded"),
@@ -237,6 +250,31 @@ def test_bad_series_get_one_sentence(ct, harm, sentence):
     with pytest.raises(BadInput, match=sentence) as caught:
         read_ct_series(ct.files[0].parent)
     assert ct.patient_id not in str(caught.value).replace(str(ct.files[0].parent), "")
+
+
+def test_slices_with_and_without_the_patient_id_are_of_one_patient(ct):
+    edit(ct.files[0], PatientID="")
+    edit(ct.files[1], PatientID=None, StudyInstanceUID="")
+    edit(ct.files[2], PatientID=f" {ct.patient_id}  ")
+    read = read_ct_series(ct.files[0].parent)
+    assert (read.patient_id, read.study_uid, read.notes) == (ct.patient_id, ct.study_uid, ())
+
+
+def test_a_scan_in_two_studies_of_one_patient_is_read_with_a_note(ct):
+    for path in ct.files[3:]:
+        edit(path, StudyInstanceUID="1.2.3")
+    read = read_ct_series(ct.files[0].parent)
+    assert np.array_equal(read.volume.array, ct.volume.array)
+    assert read.study_uid == ct.study_uid
+    assert [note for note in read.notes if "2 studies of one patient" in note]
+
+
+@pytest.mark.parametrize("kind", [{"PatientID": "", "StudyInstanceUID": ""}, {"PatientID": ""}])
+def test_an_anonymised_scan_is_read(ct, kind):
+    for path in ct.files:
+        edit(path, **kind)
+    read = read_ct_series(ct.files[0].parent)
+    assert (read.patient_id, read.notes) == ("", ())
 
 
 def test_slices_that_are_there_twice_count_once(ct):

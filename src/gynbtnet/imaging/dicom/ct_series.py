@@ -23,6 +23,7 @@ from gynbtnet.imaging.dicom.objects import MULTI_FRAME_CT, dicom_errors_as_bad_i
 from gynbtnet.imaging.dicom.pixel_data import decode_pixels, has_top_bit
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.series import FoundSeries, emptied_uids, search_series
+from gynbtnet.imaging.dicom.series_identity import SeriesIdentity, common_identity
 from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.dicom.slice_geometry import Stack, stack_slices
 from gynbtnet.imaging.dicom.slice_repairs import Repairs, interpolate_slices, shift_slices
@@ -76,7 +77,7 @@ class CTSeries:
         series_uid: the SeriesInstanceUID.
         study_uid: the StudyInstanceUID.
         frame_of_reference_uid: the FrameOfReferenceUID.
-        patient_id: the PatientID.
+        patient_id: the PatientID without spaces around it.
         slices: the scanned images, in the order of z.
         notes: a sentence for each choice, each dropped slice and each repair.
         is_shifted: True if slices were shifted within their planes, so that voxels and images differ in position.
@@ -284,13 +285,13 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
         The scan in HU, its identifiers and notes about choices and repairs.
 
     Raises:
-        BadInput: If they aren't a regular stack of readable CT slices of one series.
+        BadInput: If they aren't a regular stack of readable CT slices of one series and one patient.
         ValueError: If ``files`` is empty.
     """
     if not files:
         raise ValueError("a CT series has files")
     where = f"The CT series in {Path(files[0]).parent}"
-    header, images, sign_notes = _read_images([Path(file) for file in files], where)
+    header, identity, images, reading_notes = _read_images([Path(file) for file in files], where)
     images, copy_notes = _without_copies(images)
     _check_padding(images, where)
     _check_range(images, where)
@@ -309,21 +310,22 @@ def read_ct_files(files: Sequence[Path], repairs: Repairs | None = None) -> CTSe
         return CTSeries(
             volume=volume,
             series_uid=uid_value(header, "SeriesInstanceUID"),
-            study_uid=uid_value(header, "StudyInstanceUID"),
+            study_uid=identity.study_uid,
             frame_of_reference_uid=uid_value(header, "FrameOfReferenceUID"),
-            patient_id=str(header.get("PatientID", "")),
+            patient_id=identity.patient_id,
             slices=tuple(
                 CTSlice(image.sop_class_uid, image.sop_instance_uid, image.file, float(z), image.frame)
                 for image, z in zip(images, stack.z, strict=True)
             ),
-            notes=(*sign_notes, *copy_notes, *_shared_uids(images), *stack.notes),
+            notes=(*reading_notes, *copy_notes, *_shared_uids(images), *stack.notes),
             is_shifted=bool(stack.in_plane_shift.any()),
         )
 
 
-def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTImage], tuple[str, ...]]:
-    """Return the first header, all images in the files, and a note if PixelRepresentation is absent in any file."""
+def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, SeriesIdentity, list[CTImage], tuple[str, ...]]:
+    """Return the first header, the patient and study, all images in the files, and notes on the headers."""
     first: Dataset | None = None
+    identities: list[SeriesIdentity] = []
     without_sign = 0
     images: list[CTImage] = []
     for path in track(files, "Reading slices") if len(files) > _MANY_FILES else files:
@@ -339,6 +341,7 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
                     "take a machine with more memory",
                 )
             first = first or dataset
+            identities.append(SeriesIdentity.of(dataset))
             if dataset.get("PixelRepresentation") is None:
                 without_sign += 1
                 dataset.PixelRepresentation = 0
@@ -353,11 +356,12 @@ def _read_images(files: Sequence[Path], where: str) -> tuple[Dataset, list[CTIma
             else:
                 images.append(read_ct_image(dataset, decode_pixels(dataset, matrix_size(dataset, path), path), path))
     assert first is not None
+    identity, study_notes = common_identity(identities, where)
     note = (
         f"{without_sign} of {len(files)} file(s) have no PixelRepresentation; values with the highest bit were read as "
         "negative, all others unchanged."
     )
-    return first, images, (note,) if without_sign else ()
+    return first, identity, images, (*study_notes, *((note,) if without_sign else ()))
 
 
 def _pixel_shape(dataset: Dataset, path: Path) -> tuple[int, ...]:
