@@ -75,3 +75,14 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
         partial.mkdir()
         (partial / "whole").touch()
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "whole"]
+
+
+def test_a_folder_that_is_not_writable_is_named_before_a_library_writes(tmp_path, monkeypatch):
+    def refused(self, *arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    path = tmp_path / "scan.nii.gz"
+    monkeypatch.setattr(Path, "touch", refused)  # root may write everywhere
+    with pytest.raises(PermissionError) as error, atomic_write(path):
+        raise RuntimeError("failed to write image")
+    assert error.value.filename == str(path)

@@ -31,6 +31,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Raises:
         OSError: With ENOSPC if the disk is full, even if the library that wrote reports it differently or not at all.
+            Also if nothing can be written next to ``path``; libraries such as SimpleITK would raise a RuntimeError.
 
     Example:
         >>> with atomic_write(folder / "notes.txt") as partial:
@@ -43,6 +44,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial = path.parent / f".partial-{path.name}"
     with _naming(path, partial):
         _remove(partial)
+        _check_writable(partial)
         try:
             yield partial
             if _is_full(path.parent):
@@ -114,6 +116,12 @@ def _naming(path: Path, partial: Path) -> Iterator[None]:
 def _is_full(folder: Path) -> bool:
     disk = shutil.disk_usage(folder)
     return disk.total > 0 and disk.free < _NOTHING_LEFT  # the kernel's own mounts have no size
+
+
+def _check_writable(partial: Path) -> None:
+    """Raise the error of the operating system if a file can't be made."""
+    partial.touch()
+    partial.unlink()
 
 
 def _remove(path: Path) -> None:
