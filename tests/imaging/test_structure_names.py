@@ -100,10 +100,15 @@ def test_a_clinics_aliases_are_added_and_take_precedence(tmp_path):
         ("", "not a table of structures"),
         ("1: [a]\n", "not a table of structures"),
         ("hr_ctv: CTV\n", "does not give “hr_ctv” a list of names"),
-        ("hr_ctv: [1]\n", "does not give “hr_ctv” a list of names"),
+        ("hr_ctv: [1]\n", "gives “hr_ctv” an entry that YAML reads as a number; expected names: put it into quotes"),
+        ("hr_ctv: [CTV, No]\n", "an entry that YAML reads as false; expected names: put it into quotes"),
+        ("hr_ctv: [2026-01-01]\n", "an entry that YAML reads as a date"),
+        ("hr_ctv: [~]\n", "an entry that YAML reads as empty"),
+        ("hr_ctv: [[CTV]]\n", "an entry that YAML reads as a list"),
+        ("hr_ctv: [A]\nhr_ctv: [B]\n", "can't be used: it holds the key 'hr_ctv' twice, at line 2"),
         ("hr_ctv: [CTV 1]\nuterus: [ctv_1]\n", "“ctv_1” to both hr_ctv and uterus"),
-        ("hr_ctv: [", "can't be read as YAML"),
-        (None, "can't be read as YAML"),
+        ("hr_ctv: [", "can't be used: it is not YAML, at line 2"),
+        (None, r"can't be read \(No such file"),
     ],
 )
 def test_bad_alias_files_get_one_sentence(tmp_path, content, sentence):

@@ -207,6 +207,12 @@ def damage_header(ct):
     ct.files[1].write_bytes(content.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.2\0"))
 
 
+def two_paddings(ct):
+    dataset = pydicom.dcmread(ct.files[1])
+    dataset.add_new("PixelPaddingValue", "SS", [0, 1])
+    dataset.save_as(ct.files[1])
+
+
 def mix_patients(ct):
     for number, path in enumerate(ct.files):
         edit(path, PatientID=f"P{number // 3}", StudyInstanceUID=f"1.2.{number // 3}")
@@ -240,6 +246,7 @@ def mix_studies(ct):
         (mix_studies, r"slices of 2 studies \(StudyInstanceUID\) in one series, and slices without a PatientID"),
         (lambda ct: edit(ct.files[2], ImagePositionPatient=None), "no usable ImagePositionPatient; expected 3"),
         (lambda ct: edit(ct.files[2], RescaleSlope=None), "no usable RescaleSlope"),
+        (two_paddings, "no usable PixelPaddingValue; expected one whole number"),
         (lambda ct: edit(ct.files[2], PixelData=None), "pixels of .* can't be decoded"),
         (cut_short, "damaged or cut short"),
         (damage_header, "damaged or cut short"),

@@ -151,7 +151,7 @@ def read_ct_image(
         stored=stored,
         slope=slope,
         intercept=intercept,
-        padding=_padding(header),
+        padding=_padding(header, path),
     )
 
 
@@ -208,9 +208,18 @@ def _values(header: Mapping[str, Any] | Dataset, keyword: str) -> Iterable[Any]:
     return value if isinstance(value, Iterable | MultiValue) else [value]
 
 
-def _padding(header: Mapping[str, Any] | Dataset) -> tuple[int, int] | None:
+def _padding(header: Mapping[str, Any] | Dataset, path: Path) -> tuple[int, int] | None:
+    """Return the lowest and the highest padding value; None if the header declares none."""
     if header.get("PixelPaddingValue") is None:
         return None
-    ends = [header.get("PixelPaddingValue"), header.get("PixelPaddingRangeLimit")]
-    values = [int(end) for end in ends if end is not None]
+    values: list[int] = []
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        value = header.get(keyword)
+        try:
+            values += [] if value is None else [int(value)]
+        except (TypeError, ValueError) as error:
+            raise BadInput(
+                f"{path} has no usable {keyword}; expected one whole number: remove it from the files, or export them "
+                "again."
+            ) from error
     return min(values), max(values)

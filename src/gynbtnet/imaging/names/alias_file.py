@@ -1,5 +1,6 @@
 """A clinic's alias file: its own ROI names by structure."""
 
+import datetime
 from pathlib import Path
 
 from gynbtnet.imaging.names.spelling import normalise_name
@@ -26,8 +27,12 @@ def read_aliases(path: Path) -> dict[str, str]:
     """
     try:
         table = load_yaml(path)
-    except (OSError, UnicodeDecodeError, PlainDataError) as error:
-        raise BadInput(f"The alias file {path} can't be read as YAML; {_EXPECTED}.") from error
+    except PlainDataError as error:
+        raise BadInput(f"The alias file {path} can't be used: {error}; {_EXPECTED}.") from error
+    except UnicodeDecodeError as error:
+        raise BadInput(f"The alias file {path} is not UTF-8 text; {_EXPECTED}.") from error
+    except OSError as error:
+        raise BadInput(f"The alias file {path} can't be read ({error.strerror or error}); {_EXPECTED}.") from error
     if table is None and path.read_text(encoding="utf-8").strip():
         return {}
     if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
@@ -36,9 +41,14 @@ def read_aliases(path: Path) -> dict[str, str]:
     structures: dict[str, str] = {}
     for written, names in table.items():
         structure = unicode_composed(written)
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list):
             raise BadInput(f"The alias file {path} does not give “{structure}” a list of names; {_EXPECTED}.")
         for name in names:
+            if not isinstance(name, str):
+                raise BadInput(
+                    f"The alias file {path} gives “{structure}” an entry that YAML reads as {_kind(name)}; expected "
+                    "names: put it into quotes, such as “bladder: ['No', '1']”."
+                )
             other = structures.setdefault(normalise_name(name), structure)
             if other != structure:
                 raise BadInput(
@@ -47,3 +57,16 @@ def read_aliases(path: Path) -> dict[str, str]:
                 )
             aliases[name] = structure
     return aliases
+
+
+def _kind(value: object) -> str:
+    """Return what YAML took an entry for that isn't in quotes."""
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return "a number"
+    if isinstance(value, datetime.date):
+        return "a date"
+    return "a list or table"
