@@ -1,4 +1,7 @@
-"""Received DICOM instances on disk: written whole, flushed to the disk, and never changed."""
+"""Received DICOM instances on disk: written whole, flushed to the disk, and never changed.
+
+Only an instance whose end is missing is replaced, as soon as the complete one arrives.
+"""
 
 import errno
 import hashlib
@@ -16,6 +19,7 @@ import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
+from gynbtnet.imaging.dicom.missing_end import lacks_end
 from gynbtnet.node.folders import hashed
 
 _HEADER = (
@@ -89,25 +93,30 @@ class Inbox:
     folder: Path
     minimum_free: int = 0
 
-    def store(self, content: bytes) -> tuple[InstanceHeader, Literal["new", "known"]]:
+    def store(self, content: bytes) -> tuple[InstanceHeader, Literal["new", "completed", "known"]]:
         """Store an instance durably.
 
         Args:
             content: a complete DICOM file, with preamble and file meta information.
 
         Returns:
-            Its header, and whether it is new or was received before.
+            Its header, and whether it is new, completes an instance whose end is missing, or was received before.
 
         Raises:
-            Unusable: If the instance can't be parsed, has no UIDs, or has the UID of another instance.
+            Unusable: If the instance can't be parsed, has no UIDs, is incomplete, or has the UID of another instance.
             Full: If the disk has too little space.
         """
         header = parse_header(content)
+        if lacks_end(content):
+            raise Unusable("it is damaged, or its end is missing; send it again when it is complete")
         path = self.series(hashed(header.series_uid)) / f"{hashed(header.sop_instance_uid)}{_SUFFIX}"
-        if path.exists():
-            if _content_digest(path.read_bytes()) != _content_digest(content):
+        is_new = not path.exists()
+        if not is_new:
+            stored = path.read_bytes()
+            if _dataset(stored) == _dataset(content):
+                return header, "known"
+            if not (lacks_end(stored) or _continues(_dataset(content), _dataset(stored))):
                 raise Unusable("another instance with the same SOPInstanceUID was received before")
-            return header, "known"
         if shutil.disk_usage(_existing(self.folder)).free < self.minimum_free + len(content):
             raise Full
         try:
@@ -116,7 +125,7 @@ class Inbox:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise Full from error
             raise
-        return header, "new"
+        return header, "new" if is_new else "completed"
 
     def series(self, key: str) -> Path:
         """Return the folder of a series."""
@@ -187,11 +196,16 @@ def _text(dataset: Dataset, keyword: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _content_digest(content: bytes) -> bytes:
-    """Return a digest of the dataset; file meta information names the sender and differs between transfers."""
+def _dataset(content: bytes) -> memoryview:
+    """Return the dataset; file meta information names the sender and differs between transfers."""
     has_length = content[_META : _META + 6] == _GROUP_LENGTH
     start = _META + 12 + struct.unpack_from("<I", content, _META + 8)[0] if has_length else _META
-    return hashlib.sha256(content[start:]).digest()
+    return memoryview(content)[start:]
+
+
+def _continues(dataset: memoryview, beginning: memoryview) -> bool:
+    """Check if a dataset is longer than another and equal as far as that goes."""
+    return len(dataset) > len(beginning) and dataset[: len(beginning)] == beginning
 
 
 def _write_durably(path: Path, content: bytes) -> None:

@@ -39,13 +39,14 @@ class Intake:
             caller: AE title of the sender, or the name of another door.
 
         Returns:
-            Its header, and whether it is new.
+            Its header, and whether it is new; an instance that completes an earlier one is new.
 
         Raises:
             Unusable: If the instance can't be kept.
             Full: If the disk is nearly full.
         """
         header, kind = self.inbox.store(content)
-        if kind == "new":
-            self.queue.arrived(hashed(header.series_uid), caller)
-        return header, kind
+        if kind == "known":
+            return header, "known"
+        self.queue.arrived(hashed(header.series_uid), caller, 1 if kind == "new" else 0)
+        return header, "new"
