@@ -98,3 +98,13 @@ def test_real_case_equals_the_published_label_map(data: Path, tmp_path: Path) ->
     names = {int(label): cohort.structures[ours_label - 1] for ours_label, label in pairs if ours_label}
     published = {1: "spleen", 5: "liver", 7: "aorta", 92: "sacrum", 104: "urinary_bladder"}  # of version 1's class map
     assert {label: names[label] for label in published} == published
+
+
+def test_a_class_file_that_is_no_mask_is_refused_and_the_other_cases_are_taken(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_case(tmp_path / "ts" / f"s000{number}", {"spleen": sphere("bladder")})
+    write_volume(scan(1), tmp_path / "ts" / "s0001" / "segmentations" / "spleen.nii.gz")
+    ingestion = ingest(tmp_path / "ts", tmp_path / "cohort", "totalsegmentator", leave_out_failing=True)
+    assert [case.patient for case in ingestion.cohort.cases] == ["s0002"]
+    with pytest.raises(BadInput, match=r"s0001/segmentations/spleen\.nii\.gz holds no mask: it has values from -"):
+        ingest(tmp_path / "ts", tmp_path / "cohort2", "totalsegmentator")

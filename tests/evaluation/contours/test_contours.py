@@ -244,6 +244,12 @@ def different_masks(clinic, folder):
     )
 
 
+def scan_for_a_mask(clinic, folder):
+    write_masks(clinic, folder)
+    path = folder / clinic.cases[0].id / "segmentations" / "rectum.nii.gz"
+    write_volume(read_volume(clinic.cases[0].image), path)
+
+
 def two_masks(clinic, folder):
     write_masks(clinic, folder)
     masks = folder / clinic.cases[0].id / "segmentations"
@@ -260,6 +266,7 @@ BROKEN = [
     (name_labels({"background": 0, "Bladder": 3, "bladder": 5}), "for bladder; expected one"),
     (remove_case, "has no prediction of patient-002_f1; expected one per case"),
     (different_masks, "have different grids"),
+    (scan_for_a_mask, "holds no mask: it has values from"),
     (two_masks, "for rectum; expected one"),
 ]
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, lost_by_resampling
+from gynbtnet.imaging.binary_mask import as_mask
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import Overlap, paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation
 from gynbtnet.imaging.volume import Segmentation, Volume
-from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.phrases import counted
 
@@ -42,7 +44,7 @@ def read_mask_files(
 
     Raises:
         LabelMismatch: If a mask is on another grid and is not to be resampled.
-        BadInput: If a mask can't be read.
+        BadInput: If a file can't be read or holds no mask.
     """
     painted: dict[str, Mask] = {}
     resampled: dict[str, Volume] = {}
@@ -71,7 +73,8 @@ def _read(path: Path, image: Volume, resample_labels: bool) -> Volume:
     Raises:
         LabelMismatch: If it is on another grid than the scan and is not to be resampled.
     """
-    mask = as_whole_labels(read_volume(path), path)
+    stored = read_volume(path)
+    mask = Volume(as_mask(stored, path).view(np.uint8), stored.geometry)
     if not (resample_labels or image.geometry.is_same(mask.geometry)):
         raise LabelMismatch(
             f"{path} is on another grid than its scan, {image.geometry.difference(mask.geometry)}; export it "

@@ -10,6 +10,7 @@ from gynbtnet.datasets.adapters.dataset_json import DatasetJson
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.contours.contour_files import ContourFiles
 from gynbtnet.evaluation.metrics.evaluation import read_prediction_folder
+from gynbtnet.imaging.binary_mask import as_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, CTSlice, read_ct_series
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
@@ -123,8 +124,11 @@ def _read_masks(folder: Path, structures: Sequence[str], names: StructureNames) 
     """Return the masks in a folder with one image file per structure."""
     files = {without_suffix(path.name): path for path in sorted(folder.iterdir()) if is_image_file(path)}
     found = _by_structure(files, structures, names, folder)
-    volumes = {structure: as_whole_labels(read_volume(files[name]), files[name]) for structure, name in found.items()}
-    return {structure: Volume(volume.array > 0, volume.geometry) for structure, volume in volumes.items()}
+    volumes = {structure: read_volume(files[name]) for structure, name in found.items()}
+    return {
+        structure: Volume(as_mask(volume, files[found[structure]]), volume.geometry)
+        for structure, volume in volumes.items()
+    }
 
 
 def _by_structure(given: Iterable[str], structures: Sequence[str], names: StructureNames, path: Path) -> dict[str, str]:

@@ -31,7 +31,7 @@ from gynbtnet.imaging.files.label_names import (
     read_predicted_names,
     write_label_names,
 )
-from gynbtnet.imaging.files.mask_folder import MASK_SUFFIX, read_mask_folder, write_mask_folder
+from gynbtnet.imaging.files.mask_folder import read_all_masks, read_mask_folder, write_mask_folder
 from gynbtnet.imaging.files.slicer_segmentation import (
     SLICER_SUFFIX,
     has_segments,
@@ -82,9 +82,10 @@ def convert_contours(
         segmentation, report = _read_contours(source, source_format, ct, options)
         notes = _contour_notes(report, segmentation, options, in_label_map=in_label_map)
     else:
-        segmentation = _read_labels(source, options)
+        segmentation, notes = _read_labels(source, options)
         if ct is not None:
-            segmentation, notes = _labels_on_ct(segmentation, ct, source, options)
+            segmentation, grid_notes = _labels_on_ct(segmentation, ct, source, options)
+            notes = (*notes, *grid_notes)
         if in_label_map:
             masks = {name: segmentation.mask(name) for name in segmentation.structures}
             segmentation, overlaps = paint_label_map(masks, segmentation.structures, segmentation.labels.geometry)
@@ -193,14 +194,13 @@ def label_names(source: Path) -> tuple[str, ...] | None:
     return names if names and (read_label_names(source) or is_label_map(read_volume(source))) else None
 
 
-def _read_labels(source: Path, options: Conversion) -> Segmentation:
-    """Read a label map with its structure names, or masks."""
+def _read_labels(source: Path, options: Conversion) -> tuple[Segmentation, tuple[str, ...]]:
+    """Read a label map with its structure names, or masks, with notes on what is left out."""
     if source.is_dir():
-        found = sorted(path.name.removesuffix(MASK_SUFFIX) for path in source.glob(f"[!.]*{MASK_SUFFIX}"))
-        return read_mask_folder(source, options.structures or found)
+        return (read_mask_folder(source, options.structures), ()) if options.structures else read_all_masks(source)
     if has_segments(source):
         segmentation = read_slicer_segmentation(source, options.names)
-        return segmentation.relabelled(options.structures) if options.structures else segmentation
+        return segmentation.relabelled(options.structures) if options.structures else segmentation, ()
     volume = read_volume(source)
     structures = options.structures or label_names(source)
     if structures is None:
@@ -214,7 +214,7 @@ def _read_labels(source: Path, options: Conversion) -> Segmentation:
             f"{len(structures)} ({', '.join(structures)}): name one structure per label."
         )
     dtype = np.uint8 if len(structures) < 256 else np.uint16
-    return Segmentation(Volume(array.astype(dtype), volume.geometry), tuple(structures))
+    return Segmentation(Volume(array.astype(dtype), volume.geometry), tuple(structures)), ()
 
 
 def _labels_on_ct(
