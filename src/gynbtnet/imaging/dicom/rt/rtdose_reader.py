@@ -105,7 +105,8 @@ def read_rtdose(path: Path) -> Dose:
             summation_type=code_value(dose, "DoseSummationType").upper(),
             plan_uids=tuple(
                 sorted(
-                    str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
+                    {uid_value(plan, "ReferencedSOPInstanceUID") for plan in dose.get("ReferencedRTPlanSequence") or ()}
+                    - {""}
                 )
             ),
             uid=uid_value(dose, "SOPInstanceUID"),
