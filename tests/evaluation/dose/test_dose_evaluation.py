@@ -20,11 +20,11 @@ from gynbtnet.datasets import Cohort, Source, ingest
 from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
-from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.evaluation.dose.files import find_doses, read_dose
 from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.metrics.settings import DoseSettings
-from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
+from gynbtnet.imaging import Geometry, Volume, read_rtdose, read_volume, write_volume
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime import BadInput
 
@@ -179,6 +179,13 @@ def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, 
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):
         find_doses(apart.cases, tmp_path / "absent")
+
+
+def test_an_image_of_zeros_is_no_dose(tmp_path):
+    path = tmp_path / "p1_f1.nii.gz"
+    write_volume(Volume(np.zeros((2, 2, 2), np.float32), Geometry((2, 2, 2))), path)
+    with pytest.raises(BadInput, match="holds no value above 0; expected a dose in Gy"):
+        read_dose([path])
 
 
 def test_isodoses_of_the_dose_that_was_ingested_with_the_scan(implanted):

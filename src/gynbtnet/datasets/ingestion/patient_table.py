@@ -50,8 +50,8 @@ class PatientTable:
         """Read a table for scans below ``sources``.
 
         Raises:
-            BadInput: If the file is not such a table, a row has too many cells, two rows have the same folder, or the
-                file of a further channel is absent.
+            BadInput: If the file is not such a table, or a row has too many cells. Also if two rows have the same
+                folder, or the file of a further channel is absent.
         """
         table = read_csv_rows(Path(path))
         columns = table.columns

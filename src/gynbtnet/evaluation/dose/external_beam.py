@@ -39,7 +39,7 @@ def parse_external_beam(
     """Parse the external beam radiotherapy of patients.
 
     Args:
-        text: Gy/fractions for all patients, such as "45/25", or the path of a CSV file with the columns patient,
+        text: Gy/fractions for all patients, such as "45/25", or the path of a CSV file. Its columns are patient,
             dose_gy and fractions, separated by commas or semicolons.
         patients: study IDs.
         study_ids: study ID by the patient's identifier in the source, which a file may contain instead.

@@ -110,13 +110,18 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
         The dose grids in Gy, (z, y, x).
 
     Raises:
-        BadInput: If a file cannot be read, a dose is not physical or below 0, or the doses belong to several plans.
+        BadInput: If a file cannot be read, or the doses belong to several plans. Also if a dose is not physical, below
+            0 or 0 everywhere.
     """
     if len(files) == 1 and is_image_file(files[0]):
         dose = read_volume(files[0])
         if dose.array.min() < 0:
             raise BadInput(
                 f"{files[0]} has values below 0; expected a dose in Gy: give the folder of doses with --doses."
+            )
+        if dose.array.max() <= 0:
+            raise BadInput(
+                f"{files[0]} holds no value above 0; expected a dose in Gy: calculate it and export it again."
             )
         return (dose,)
     doses = [read_rtdose(path) for path in files]
