@@ -56,6 +56,13 @@ def contours(implanted, tmp_path_factory):
     return folder
 
 
+def edit(path, **values):
+    file = pydicom.dcmread(path)
+    for keyword, value in values.items():
+        setattr(file, keyword, value)
+    file.save_as(path)
+
+
 @pytest.mark.slow
 def test_automatic_against_manual(implanted, contours, tmp_path):
     beam = {patient: ExternalBeam(45, 25) for patient in implanted.patients}
@@ -243,6 +250,20 @@ def test_scans_in_one_frame_have_the_doses_of_their_studies(exported, tmp_path):
         assert {case.id: result[case.id].paths for case in cohort.cases} == {
             case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
         }
+
+
+def test_a_dose_of_another_patient_is_refused(exported, tmp_path):
+    """An anonymiser that uses constant UIDs gives all doses one frame of reference."""
+    folder = shutil.copytree(exported / "PHANTOM-001" / "fraction-1", tmp_path / "export")
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES).cohort
+    edit(folder / "RD.dcm", PatientID="Secret", StudyInstanceUID="1.2.99")
+    with pytest.raises(BadInput, match=r"RD\.dcm has another PatientID than the CT in whose frame") as caught:
+        find_doses(cohort.cases)
+    assert "Secret" not in str(caught.value)
+    edit(folder / "RS.dcm", PatientID="Secret ")  # the planning system has another PatientID than the scanner
+    assert find_doses(cohort.cases)[cohort.cases[0].id].paths == (folder / "RD.dcm",)
+    edit(folder / "RD.dcm", PatientID="")  # doesn't identify the patient
+    assert find_doses(cohort.cases)[cohort.cases[0].id].paths == (folder / "RD.dcm",)
 
 
 @pytest.mark.slow

@@ -172,6 +172,7 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseF
     scans: dict[str, FoundSeries] = {}
     all_scans: dict[str, FoundSeries] = {}
     doses: dict[str, list[FoundSeries]] = {}
+    contour_patients: dict[str, str] = {}
     for case in track(cases, "Find doses"):
         root = _common_folder(case)
         if not root.is_dir():
@@ -183,7 +184,13 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseF
         if own:
             scans[case.id] = own[0]
             doses[case.id] = [series for series in series_below(folder or root) if series.modality == "RTDOSE"]
-    dose_files = {case_id: doses_of_scan(scan, doses[case_id], all_scans.values()) for case_id, scan in scans.items()}
+            contour_patients[case.id] = next(
+                (series.patient_id for series in series_below(root) if case.source.rtstruct in series.files), ""
+            )
+    dose_files = {
+        case_id: doses_of_scan(scan, doses[case_id], all_scans.values(), contour_patients[case_id])
+        for case_id, scan in scans.items()
+    }
     paths = {
         path
         for all_series in searched.values()
