@@ -265,6 +265,79 @@ def test_a_dose_of_one_fraction_next_to_a_plan_of_another_dose(tmp_path, plain):
     assert d2cc(tmp_path / "in", tmp_path) == pytest.approx(plain, nan_ok=True)
 
 
+def export_with_plans(folder: Path, dose_plan: str | None, *plans: tuple[str, int]) -> None:
+    """Write a CT, contours, a dose that refers to a plan or to none, and plans with their numbers of fractions."""
+    made = _with_organs(folder)
+    array, origin = _dose(made)
+    rtdose(folder / "RD.dcm", made, array, origin, plan=dose_plan)
+    for number, (plan, fractions) in enumerate(plans):
+        rtplan(folder / f"RP{number}.dcm", made, plan=plan, fractions=fractions)
+
+
+@pytest.mark.parametrize(
+    ("dose_plan", "plans", "sentence"),
+    [
+        (None, [("plan", 4)], "RD.dcm doesn't refer to an RTPLAN; the only one of its scan is"),
+        (None, [("plan", 4), ("external", 25)], "RP1.dcm of the same scan has 25 fractions. Is the dose that of one"),
+        ("absent", [("plan", 4)], "RD.dcm refers to an RTPLAN that was not found, and the plan"),
+    ],
+)
+def test_a_dose_next_to_plans_of_several_fractions_that_it_does_not_refer_to(tmp_path, dose_plan, plans, sentence):
+    """As one acute fraction it would give a wrong EQD2."""
+    export_with_plans(tmp_path / "in", dose_plan, *plans)
+    told = refusal(tmp_path / "in", tmp_path)
+    assert sentence in told
+    assert "--dose-is" in told
+    assert "--fractions-per-plan" in told
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    given = DoseSettings(dose_is="total", fractions_per_plan=4)
+    total = evaluate_dose(cohort, tmp_path / "total", settings=given).scores
+    assert {(score.fractions, "RTPLAN" in score.manual_note) for score in total} == {(4, False)}
+    export_with_plans(tmp_path / "alone" / "in", "plan", ("plan", 1))
+    alone = dose_metrics(tmp_path / "alone" / "in", tmp_path / "alone")
+    ours = {score.structure: score.manual_gy for score in total if score.metric == "D0.1cc"}
+    assert ours["rectum"] == pytest.approx(alone["rectum", "D0.1cc"] / 4, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dose_plan", "plans", "is_doubtful"),
+    [
+        ("plan", [("plan", 1)], False),
+        ("absent", [], False),
+        (None, [], False),
+        (None, [("plan", 1)], True),
+        ("absent", [("plan", 1), ("other", 1)], True),
+    ],
+)
+def test_a_row_says_that_the_number_of_fractions_is_assumed(tmp_path, dose_plan, plans, is_doubtful):
+    export_with_plans(tmp_path / "in", dose_plan, *plans)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    evaluation = evaluate_dose(cohort, tmp_path / "dose")
+    words = "refers to no RTPLAN that was found; its number of fractions is assumed"
+    assert {words in score.manual_note for score in evaluation.scores} == {is_doubtful}
+    assert {words in course.note for course in evaluation.courses} == {is_doubtful}
+    assert {score.fractions for score in evaluation.scores} == {1}
+
+
+@pytest.mark.parametrize("dose_plan", [None, "absent", "plan"])
+def test_a_dose_next_to_a_plan_of_pulsed_dose_rate_is_refused(tmp_path, dose_plan):
+    export_with_plans(tmp_path / "in", dose_plan, ("plan", 1))
+    edited(tmp_path / "in" / "RP0.dcm", BrachyTreatmentType="PDR")
+    assert "is of type PDR: its dose is given over hours" in refusal(tmp_path / "in", tmp_path)
+
+
+def test_plans_of_other_scans_and_patients_do_not_count(tmp_path):
+    export_with_plans(tmp_path / "in", None, ("plan", 4), ("other", 4))
+    edited(tmp_path / "in" / "RP0.dcm", FrameOfReferenceUID="1.2.3")
+    edited(tmp_path / "in" / "RP1.dcm", PatientID="OTHER")
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    (files,) = find_doses(cohort.cases).values()
+    assert files.plan.path is None
+    edited(tmp_path / "in" / "RP0.dcm", FrameOfReferenceUID="")  # then the study counts
+    (files,) = find_doses(cohort.cases).values()
+    assert files.plan.path == tmp_path / "in" / "RP0.dcm"
+
+
 def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
     made = _with_organs(tmp_path / "in")
     array, origin = _dose(made)

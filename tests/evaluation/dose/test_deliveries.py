@@ -8,6 +8,7 @@ import pytest
 from gynbtnet.datasets import Case, Source
 from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.files import DoseFiles
+from gynbtnet.evaluation.dose.plan_of_dose import PlanOfDose
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging import Geometry
 from gynbtnet.runtime import BadInput
@@ -19,7 +20,7 @@ def case(number: int, patient: str = "p1") -> Case:
 
 def delivery(planned: int, scans: int = 1, **settings: Any) -> Delivery:
     cases = [case(number) for number in range(1, scans + 1)]
-    files = {each.id: DoseFiles((Path("RD.dcm"),), planned, Path("RP.dcm")) for each in cases}
+    files = {each.id: DoseFiles((Path("RD.dcm"),), PlanOfDose(Path("RP.dcm"), planned)) for each in cases}
     return plan_deliveries(cases, files, DoseSettings.model_validate(settings))["p1_f1"]
 
 
@@ -52,6 +53,6 @@ def test_what_the_data_do_not_tell_is_asked() -> None:
 
 def test_scans_without_a_dose_do_not_count() -> None:
     cases = [case(1), case(2)]
-    files = {"p1_f1": DoseFiles((Path("RD.dcm"),), 5, Path("RP.dcm")), "p1_f2": DoseFiles()}
+    files = {"p1_f1": DoseFiles((Path("RD.dcm"),), PlanOfDose(Path("RP.dcm"), 5)), "p1_f2": DoseFiles()}
     found = plan_deliveries(cases, files, DoseSettings(dose_is="total"))
     assert found == {"p1_f1": Delivery(5, 5, 5), "p1_f2": Delivery()}

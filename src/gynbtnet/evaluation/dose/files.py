@@ -6,15 +6,16 @@ that was exported as an image in Gy is named after its case.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gynbtnet.datasets.case import Case
-from gynbtnet.imaging.dicom.objects import RT_DOSE, dicom_errors_as_bad_input, read_header, uid_value
+from gynbtnet.evaluation.dose.plan_of_dose import PlanOfDose, find_plan
+from gynbtnet.imaging.dicom.objects import RT_DOSE
 from gynbtnet.imaging.dicom.rt.dose_of_scan import doses_of_scan
 from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.dicom.rt.rtplan_reader import PlannedTreatment, read_rtplan
+from gynbtnet.imaging.dicom.rt.rtplan_reader import read_rtplan
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import is_image_file, read_volume, without_suffix
@@ -23,9 +24,6 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
-_PROTRACTED = ("PDR", "LDR", "MANUAL")
-"""BrachyTreatmentTypes whose dose is given over hours or days."""
-
 
 @dataclass(frozen=True)
 class DoseFiles:
@@ -33,13 +31,16 @@ class DoseFiles:
 
     Attributes:
         paths: RTDOSE files, or one image in Gy; empty if the case has no dose.
-        planned_fractions: number of fractions that the RTPLAN of the dose prescribes; 0 if it is unknown.
-        plan: path of this RTPLAN; None if there is none.
+        plan: the RTPLAN of the dose.
     """
 
     paths: tuple[Path, ...] = ()
-    planned_fractions: int = 0
-    plan: Path | None = None
+    plan: PlanOfDose = field(default_factory=PlanOfDose)
+
+    @property
+    def planned_fractions(self) -> int:
+        """Number of fractions that the RTPLAN of the dose prescribes; 0 if it is unknown."""
+        return self.plan.fractions
 
 
 def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str, DoseFiles]:
@@ -135,28 +136,6 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
     return tuple(dose.grid for parts in plans.values() for dose in parts)
 
 
-def _planned_treatment(doses: Sequence[Path], plans: Mapping[str, PlannedTreatment]) -> PlannedTreatment | None:
-    """Return the plan of the doses of a case; None if its RTPLAN was not found.
-
-    Raises:
-        BadInput: If the plan is not one of acute fractions, for which EQD2 is computed.
-    """
-    for path in doses:
-        with dicom_errors_as_bad_input(path):
-            header = read_header(path, "an RTDOSE", ["ReferencedRTPlanSequence"])
-            uids = [
-                uid_value(plan, "ReferencedSOPInstanceUID") for plan in header.get("ReferencedRTPlanSequence") or ()
-            ]
-        for plan in (plans[uid] for uid in uids if uid in plans):
-            if plan.brachy_type in _PROTRACTED:
-                raise BadInput(
-                    f"The plan {plan.path} is of type {plan.brachy_type}: its dose is given over hours. Expected HDR "
-                    "or external beams, since EQD2 is computed for acute fractions: leave this patient out."
-                )
-            return plan
-    return None
-
-
 def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseFiles]:
     searched: dict[Path, list[FoundSeries]] = {}
 
@@ -191,19 +170,30 @@ def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseF
         case_id: doses_of_scan(scan, doses[case_id], all_scans.values(), contour_patients[case_id])
         for case_id, scan in scans.items()
     }
-    paths = {
-        path
-        for all_series in searched.values()
-        for series in all_series
-        if series.modality == "RTPLAN"
-        for path in series.files
-    }
-    plans = {plan.uid: plan for plan in map(read_rtplan, sorted(paths))} if any(dose_files.values()) else {}
+    if not any(dose_files.values()):
+        return {case_id: DoseFiles() for case_id in dose_files}
+    plan_series = [series for all_series in searched.values() for series in all_series if series.modality == "RTPLAN"]
+    read = {path: read_rtplan(path) for series in plan_series for path in series.files}
+    by_uid = {plan.uid: plan for plan in read.values()}
     result = {}
     for case_id, files in dose_files.items():
-        plan = _planned_treatment(files, plans)
-        result[case_id] = DoseFiles(files, plan.fractions if plan else 0, plan.path if plan else None)
+        candidates = [
+            read[path]
+            for series in plan_series
+            if _is_of_scan(series, scans[case_id], contour_patients[case_id])
+            for path in series.files
+        ]
+        result[case_id] = DoseFiles(files, find_plan(files, by_uid, candidates))
     return result
+
+
+def _is_of_scan(plan: FoundSeries, scan: FoundSeries, contour_patient: str) -> bool:
+    """Return whether a plan has the frame of reference or the study of a scan, and isn't of another patient."""
+    frame, patient = plan.frame_of_reference_uid, plan.patient_id.strip()
+    is_same_frame = bool(frame) and frame == scan.frame_of_reference_uid
+    is_same_study = not frame and bool(plan.study_uid) and plan.study_uid == scan.study_uid
+    is_other_patient = bool(patient) and patient not in (scan.patient_id.strip(), contour_patient.strip())
+    return (is_same_frame or is_same_study) and not (is_other_patient and scan.patient_id.strip())
 
 
 def _common_folder(case: Case) -> Path:

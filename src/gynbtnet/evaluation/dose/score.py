@@ -124,10 +124,10 @@ def score_dose(
             if segmentation is not None and doses and not (source == MANUAL and is_unknown)
         }
         scores += [
-            replace(
+            _with_delivery(
                 _score(case, structure, metric, histograms, automatic is not None, bool(doses)),
-                fractions=delivery.fractions,
-                planned_fractions=delivery.planned,
+                delivery,
+                is_predicted=automatic is not None,
             )
             for metric in dose_metric_names(structure, names)
         ]
@@ -173,6 +173,19 @@ def _score(
         manual_note=manual.note,
         automatic_note=automatic.note if is_predicted else "",
         interpolated_slices=case.interpolated.get(structure, 0),
+    )
+
+
+def _with_delivery(score: DoseScore, delivery: Delivery, *, is_predicted: bool) -> DoseScore:
+    """Return the score with its fractions, and with the doubt about them behind its own notes."""
+    notes = ("; ".join(filter(None, (note, delivery.note))) for note in (score.manual_note, score.automatic_note))
+    manual_note, automatic_note = notes
+    return replace(
+        score,
+        fractions=delivery.fractions,
+        planned_fractions=delivery.planned,
+        manual_note=manual_note,
+        automatic_note=automatic_note if is_predicted else "",
     )
 
 
