@@ -1,16 +1,20 @@
 """Doses as planning systems write them: read with correct values, or refused in one sentence."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from gynbtnet.cli import app
 from gynbtnet.datasets import ingest
 from gynbtnet.evaluation import DoseSettings, evaluate_dose, find_doses, read_dose
 from gynbtnet.imaging import Conversion, Geometry, convert, read_rtdose, resample_dose
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, ScansFailed
 
 from .battery import CASES, _dose, _with_organs
 from .builders import CT, rtdose, rtplan
@@ -388,3 +392,72 @@ def test_small_letters_in_units_and_type_are_read(tmp_path):
     content = (tmp_path / "RD.dcm").read_bytes()
     (tmp_path / "RD.dcm").write_bytes(content.replace(b"PHYSICAL", b"Physical").replace(b"GY", b"Gy"))
     assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, 2.5)
+
+
+def relative(folder: Path) -> None:
+    edited(folder / "RD.dcm", DoseUnits="RELATIVE")
+
+
+def cut_dose(folder: Path) -> None:
+    (folder / "RD.dcm").write_bytes((folder / "RD.dcm").read_bytes()[:600])
+
+
+def second_plan(folder: Path) -> None:
+    shutil.copy(folder / "RD.dcm", folder / "RD2.dcm")
+    dose = pydicom.dcmread(folder / "RD2.dcm")
+    dose.SOPInstanceUID = "1.2.3"
+    dose.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID = "1.2.4"
+    dose.save_as(folder / "RD2.dcm")
+
+
+def four_fractions(folder: Path) -> None:
+    plan = pydicom.dcmread(folder / "RP.dcm")
+    plan.FractionGroupSequence[0].NumberOfFractionsPlanned = 4
+    plan.save_as(folder / "RP.dcm")
+
+
+def cut_plan(folder: Path) -> None:
+    content = (folder / "RP.dcm").read_bytes()
+    (folder / "RP.dcm").write_bytes(content[:-150])
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (relative, "units of “RELATIVE”"),
+        (lambda folder: negative(folder / "RD.dcm"), "holds doses down to"),
+        (cut_dose, "RD.dcm"),
+        (lambda folder: edited(folder / "RD.dcm", PatientID="OTHER"), "another PatientID"),
+        (second_plan, "belong to 2 plans"),
+        (lambda folder: edited(folder / "RP.dcm", BrachyTreatmentType="PDR"), "is of type PDR"),
+        (four_fractions, "has 4 fractions"),
+        (cut_plan, "RP.dcm"),
+    ],
+)
+def test_a_bad_file_does_not_stop_the_other_patients(tmp_path, harm, sentence):
+    for shift, patient in enumerate(("A", "B")):
+        scan = {"patient": patient, "hu": lambda k, i, j, shift=shift: (7 * k + 3 * i + j + 11 * shift) % 97}
+        made = _with_organs(tmp_path / "in" / patient, **scan)
+        array, origin = _dose(made)
+        rtdose(tmp_path / "in" / patient / "RD.dcm", made, array, origin)
+        rtplan(tmp_path / "in" / patient / "RP.dcm", made)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    harm(tmp_path / "in" / "A")
+    command = ["dose", str(cohort.folder), "--external-beam", "45/25", "--out", str(tmp_path / "dose")]
+    ended = CliRunner().invoke(app, command)
+    assert isinstance(ended.exception, ScansFailed)  # exit code 1
+    ((case, reason),) = ended.exception.failed
+    assert case == "patient-001_f1"
+    assert sentence in reason
+    assert json.loads((tmp_path / "dose" / "dose.json").read_text(encoding="utf-8"))["not_evaluated"] == {case: reason}
+    rows = pd.read_csv(tmp_path / "dose" / "dose.csv").set_index(["patient", "structure", "metric"]).sort_index()
+    assert set(rows.loc["patient-001", "manual_note"]) == {"not evaluated, see dose.json"}
+    assert rows.loc["patient-001", "manual_gy"].isna().all()
+    assert rows.loc[("patient-002", "rectum", "D2cc"), "manual_gy"] > 0
+    totals = pd.read_csv(tmp_path / "dose" / "eqd2.csv").set_index(["patient", "structure", "metric"]).sort_index()
+    assert set(totals.loc["patient-001", "manual_verdict"].dropna()) == {"not judged"}
+    assert totals.loc[("patient-002", "rectum", "D2cc"), "manual_verdict"] == "aim met"
+    harm(tmp_path / "in" / "B")
+    with pytest.raises(BadInput, match="1 more of 2 cases cannot be evaluated either"):
+        evaluate_dose(cohort, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

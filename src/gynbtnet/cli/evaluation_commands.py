@@ -19,7 +19,7 @@ from gynbtnet.cli.options import (
     Memory,
     Out,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.runtime.phrases import counted
 
 
@@ -296,6 +296,8 @@ def dose(
             "nobody has approved; their doses are in the automatic columns."
         )
     console.print(f"All metrics and their assumptions are in {out / 'dose.md'}. The report is {out / PAGE}")
+    if evaluation.failed:
+        raise ScansFailed(evaluation.failed, len(patients.cases))
 
 
 def _alpha_beta(arguments: Sequence[str], structures: Sequence[str]) -> dict[str, float]:

@@ -180,8 +180,9 @@ def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, 
     assert {course.manual_verdict for course in result.courses} == {"not judged", ""}
     assert "fraction 2: no dose" in result.courses[0].note
     shutil.copy(second.image, folder / f"{second.id}.nii.gz")
-    with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
-        evaluate_dose(apart, tmp_path / "out", doses=folder)
+    ((failed, reason),) = evaluate_dose(apart, tmp_path / "out", doses=folder).failed
+    assert failed == second.id
+    assert "values below 0; expected a dose in Gy" in reason
     with pytest.raises(BadInput, match="no dose of any of 2 cases"):
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):

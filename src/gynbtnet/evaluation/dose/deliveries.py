@@ -19,12 +19,14 @@ class Delivery:
         divisor: number by which the stored dose is divided to give that of a fraction.
         planned: number of fractions that the RTPLAN prescribes; 0 if it is unknown.
         note: doubt about the number of fractions; empty if there is none.
+        problem: reason why the delivery is unknown, a sentence; empty if it is known.
     """
 
     fractions: int = 1
     divisor: int = 1
     planned: int = 0
     note: str = ""
+    problem: str = ""
 
 
 PLAN_UNKNOWN = "the dose refers to no RTPLAN that was found; its number of fractions is assumed"
@@ -36,7 +38,7 @@ ONCE = Delivery()
 def plan_deliveries(
     cases: Sequence[Case], files: Mapping[str, DoseFiles], settings: DoseSettings
 ) -> dict[str, Delivery]:
-    """Return the delivery of every case.
+    """Return the delivery of every case, or the reason why it is unknown.
 
     The number of fractions is that of ``fractions_per_plan``, or that of the RTPLAN if this is not given. DICOM defines
     the dose of a PLAN as that of its entire delivery (PS3.3 C.8.8.3), but planning systems also export the dose of one
@@ -47,12 +49,18 @@ def plan_deliveries(
         files: dose files by case id.
         settings: ``fractions_per_plan`` and ``dose_is``.
 
-    Raises:
-        BadInput: If a plan has several fractions, and the settings don't determine what its dose is or how often it was
-            delivered. Also if it is unknown whether the dose is that of such a plan.
+    Returns:
+        Deliveries by case id. One is unknown if a plan has several fractions, and the settings don't determine what its
+        dose is or how often it was delivered. The same is true if the dose may be that of such a plan.
     """
     scans_of = Counter(case.patient for case in cases if files[case.id].paths)
-    return {case.id: _delivery(files[case.id], scans_of[case.patient], settings) for case in cases}
+    deliveries = {}
+    for case in cases:
+        try:
+            deliveries[case.id] = _delivery(files[case.id], scans_of[case.patient], settings)
+        except BadInput as error:
+            deliveries[case.id] = Delivery(problem=str(error))
+    return deliveries
 
 
 def _delivery(files: DoseFiles, scans: int, settings: DoseSettings) -> Delivery:

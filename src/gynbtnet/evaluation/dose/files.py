@@ -9,14 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydicom.uid import UID
+
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.plan_of_dose import PlanOfDose, find_plan
-from gynbtnet.imaging.dicom.objects import RT_DOSE
+from gynbtnet.imaging.dicom.objects import RT_DOSE, RT_PLAN
 from gynbtnet.imaging.dicom.rt.dose_of_scan import doses_of_scan
 from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
-from gynbtnet.imaging.dicom.rt.rtplan_reader import read_rtplan
-from gynbtnet.imaging.dicom.series import FoundSeries, search_series
+from gynbtnet.imaging.dicom.rt.rtplan_reader import PlannedTreatment, read_rtplan
+from gynbtnet.imaging.dicom.series import FoundSeries, SeriesSearch, search_series
 from gynbtnet.imaging.file_search import files_below
 from gynbtnet.imaging.files.volume_files import is_image_file, read_volume, without_suffix
 from gynbtnet.imaging.volume import Volume
@@ -32,10 +34,12 @@ class DoseFiles:
     Attributes:
         paths: RTDOSE files, or one image in Gy; empty if the case has no dose.
         plan: the RTPLAN of the dose.
+        problem: reason why the dose can't be used, a sentence; empty if it can, or if there is none.
     """
 
     paths: tuple[Path, ...] = ()
     plan: PlanOfDose = field(default_factory=PlanOfDose)
+    problem: str = ""
 
     @property
     def planned_fractions(self) -> int:
@@ -52,13 +56,16 @@ def find_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[str
             case, RTDOSEs below the folder that contains both its CT series and its RTSTRUCT.
 
     Returns:
-        Files by case id, for every case.
+        Files by case id, for every case. A case whose dose or plan can't be used has the reason instead.
 
     Raises:
-        BadInput: If the folder does not exist, no case has a dose, or a plan is of pulsed or low dose rate.
+        BadInput: If the folder does not exist, no case has a dose, or none has one that can be used.
     """
     files = search_doses(cases, folder)
     if not any(found.paths for found in files.values()):
+        problems = [found.problem for found in files.values() if found.problem]
+        if problems:
+            raise BadInput(describe_problems(problems, len(cases)))
         searched = folder or "the folders that the cases were ingested from"
         raise BadInput(
             f"There is no dose of any of {counted(len(cases), 'case')} in {searched}. Expected: RTDOSEs in the frames "
@@ -76,29 +83,43 @@ def search_doses(cases: Sequence[Case], folder: Path | None = None) -> Mapping[s
         folder: see :func:`find_doses`.
 
     Returns:
-        Files by case id, for every case.
+        Files by case id, for every case. A case whose dose or plan can't be used has the reason instead. It may have
+        two images, a damaged dose, or a plan of pulsed or low dose rate.
 
     Raises:
-        BadInput: If the folder does not exist, a case has two images, a dose is damaged, or a plan is of pulsed or low
-            dose rate.
+        BadInput: If the folder does not exist.
     """
     if folder is not None and not Path(folder).is_dir():
         raise BadInput(
             f"There is no folder {folder}; expected a folder with RTDOSEs, or with one dose CASE.nii.gz in Gy per case."
         )
-    images: dict[str, Path] = {}
+    images: dict[str, DoseFiles] = {}
     ids = {case.id for case in cases}
     for path in filter(is_image_file, files_below(folder) if folder else ()):
         case_id = without_suffix(path.name)
-        if case_id in ids and images.setdefault(case_id, path) != path:
-            raise BadInput(
-                f"{images[case_id]} and {path} are both doses of {case_id}; expected one: remove the other one, or "
-                "give a folder without it."
+        if case_id not in ids:
+            continue
+        if case_id not in images:
+            images[case_id] = DoseFiles((path,))
+        elif images[case_id].paths:
+            images[case_id] = DoseFiles(
+                problem=f"{images[case_id].paths[0]} and {path} are both doses of {case_id}; expected one: remove the "
+                "other one, or give a folder without it."
             )
-    files = {case_id: DoseFiles((path,)) for case_id, path in images.items()}
-    rest = [case for case in cases if case.id not in files and case.source.ct_folder and case.source.series_uid]
-    files |= _find_rtdoses(rest, folder)
+    rest = [case for case in cases if case.id not in images and case.source.ct_folder and case.source.series_uid]
+    files = images | _find_rtdoses(rest, folder)
     return {case.id: files.get(case.id, DoseFiles()) for case in cases}
+
+
+def describe_problems(problems: Sequence[str], cases: int) -> str:
+    """Return the first problem, and the number of further ones.
+
+    Args:
+        problems: reasons why cases can't be evaluated, at least one.
+        cases: number of cases.
+    """
+    more = len(problems) - 1
+    return problems[0] + (f" {more} more of {cases} cases cannot be evaluated either." if more else "")
 
 
 def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
@@ -137,54 +158,96 @@ def read_dose(files: Sequence[Path]) -> tuple[Volume, ...]:
 
 
 def _find_rtdoses(cases: Sequence[Case], folder: Path | None) -> dict[str, DoseFiles]:
-    searched: dict[Path, list[FoundSeries]] = {}
+    searched: dict[Path, SeriesSearch] = {}
 
-    def series_below(root: Path) -> list[FoundSeries]:
+    def search(root: Path) -> SeriesSearch:
         if root not in searched:
-            search = search_series(root)
-            damaged = [file for file in search.damaged if file.is_possibly(RT_DOSE)]
-            if damaged:  # without it a case would have no dose, or only a part of it
-                raise BadInput(damaged[0].reason)
-            searched[root] = list(search.series)
+            searched[root] = search_series(root)
         return searched[root]
 
+    result: dict[str, DoseFiles] = {}
     scans: dict[str, FoundSeries] = {}
-    all_scans: dict[str, FoundSeries] = {}
-    doses: dict[str, list[FoundSeries]] = {}
-    contour_patients: dict[str, str] = {}
     for case in track(cases, "Find doses"):
         root = _common_folder(case)
         if not root.is_dir():
-            raise BadInput(
-                f"The folder {root}, which cases were ingested from, no longer exists; give the doses with --doses."
+            result[case.id] = DoseFiles(
+                problem=f"The folder {root}, which cases were ingested from, no longer exists; give the doses with "
+                "--doses."
             )
-        all_scans |= {series.series_uid: series for series in series_below(root) if series.modality == "CT"}
-        own = [series for series in series_below(root) if series.series_uid == case.source.series_uid]
+            continue
+        own = [series for series in search(root).series if series.series_uid == case.source.series_uid]
         if own:
             scans[case.id] = own[0]
-            doses[case.id] = [series for series in series_below(folder or root) if series.modality == "RTDOSE"]
-            contour_patients[case.id] = next(
-                (series.patient_id for series in series_below(root) if case.source.rtstruct in series.files), ""
-            )
-    dose_files = {
-        case_id: doses_of_scan(scan, doses[case_id], all_scans.values(), contour_patients[case_id])
-        for case_id, scan in scans.items()
+            search(folder or root)
+    roots = {_common_folder(case) for case in cases}.intersection(searched)
+    every_ct = {
+        series.series_uid: series for root in roots for series in searched[root].series if series.modality == "CT"
     }
-    if not any(dose_files.values()):
-        return {case_id: DoseFiles() for case_id in dose_files}
-    plan_series = [series for all_series in searched.values() for series in all_series if series.modality == "RTPLAN"]
-    read = {path: read_rtplan(path) for series in plan_series for path in series.files}
-    by_uid = {plan.uid: plan for plan in read.values()}
-    result = {}
-    for case_id, files in dose_files.items():
-        candidates = [
-            read[path]
-            for series in plan_series
-            if _is_of_scan(series, scans[case_id], contour_patients[case_id])
-            for path in series.files
-        ]
-        result[case_id] = DoseFiles(files, find_plan(files, by_uid, candidates))
+    for case in cases:
+        if case.id in scans:
+            root = _common_folder(case)
+            near, doses = searched[root], searched[folder or root]
+            try:
+                result[case.id] = _doses_of_case(case, scans[case.id], near, doses, tuple(every_ct.values()))
+            except BadInput as error:
+                result[case.id] = DoseFiles(problem=str(error))
     return result
+
+
+def _doses_of_case(
+    case: Case, scan: FoundSeries, near: SeriesSearch, doses: SeriesSearch, scans: Sequence[FoundSeries]
+) -> DoseFiles:
+    """Return the RTDOSEs of a case with their plan.
+
+    Args:
+        case: the case.
+        scan: its CT series.
+        near: search of the folder with its CT and contours.
+        doses: search of the folder with doses, which may be the same.
+        scans: all CT series that a dose could belong to.
+
+    Raises:
+        BadInput: If a dose of the case, or its plan, may be damaged or can't be used.
+    """
+    contour_patient = next((series.patient_id for series in near.series if case.source.rtstruct in series.files), "")
+    _check_undamaged(doses, scan, contour_patient, RT_DOSE)  # otherwise the case had no dose, or a part of it
+    rtdoses = [series for series in doses.series if series.modality == "RTDOSE"]
+    files = doses_of_scan(scan, rtdoses, scans, contour_patient)
+    if not files:
+        return DoseFiles()
+    searches = (near,) if doses is near else (near, doses)
+    plans: dict[str, PlannedTreatment] = {}
+    candidates: list[PlannedTreatment] = []
+    unreadable = ""
+    for series in (series for search in searches for series in search.series if series.modality == "RTPLAN"):
+        is_candidate = _is_of_scan(series, scan, contour_patient)
+        for path in series.files:
+            try:
+                plan = read_rtplan(path)
+            except BadInput as error:
+                unreadable = unreadable or (str(error) if is_candidate else "")
+                continue
+            plans[plan.uid] = plan
+            candidates += [plan] if is_candidate else []
+    plan_of_dose = find_plan(files, plans, candidates)
+    if plan_of_dose.path is None or plan_of_dose.doubt:  # a damaged file may be the plan
+        for search in searches:
+            _check_undamaged(search, scan, contour_patient, RT_PLAN)
+        if unreadable:
+            raise BadInput(unreadable)
+    return DoseFiles(files, plan_of_dose)
+
+
+def _check_undamaged(search: SeriesSearch, scan: FoundSeries, contour_patient: str, sop_class: UID) -> None:
+    """Check that no damaged file may be an object of this class and of the patient of the scan.
+
+    Raises:
+        BadInput: If there is one.
+    """
+    patients = ("", scan.patient_id.strip(), contour_patient.strip())
+    for file in search.damaged:
+        if file.is_possibly(sop_class) and (file.patient_id.strip() in patients or not scan.patient_id.strip()):
+            raise BadInput(file.reason)
 
 
 def _is_of_scan(plan: FoundSeries, scan: FoundSeries, contour_patient: str) -> bool:

@@ -10,7 +10,14 @@ import pandas as pd
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.deliveries import ONCE, Delivery
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
-from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names, is_bound
+from gynbtnet.evaluation.dose.metrics import (
+    NO_CONTOUR,
+    NO_DOSE,
+    NOT_EVALUATED,
+    dose_metric,
+    dose_metric_names,
+    is_bound,
+)
 from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metrics
 from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
@@ -79,11 +86,13 @@ class CaseDose:
         scores: metrics with a total over a course.
         further: the other metrics.
         curves: histograms as a table with ``CURVE_COLUMNS``.
+        problem: reason why the case could not be evaluated, a sentence; otherwise empty.
     """
 
     scores: Sequence[DoseScore]
     further: Sequence[PlanMetric]
     curves: pd.DataFrame
+    problem: str = ""
 
 
 def score_dose(
@@ -143,6 +152,38 @@ def score_dose(
             )
         curves += [_curve(case.id, structure, source, dose) for source, dose in histograms.items() if dose.inside_cm3]
     return CaseDose(scores, further, pd.concat(curves) if curves else pd.DataFrame(columns=CURVE_COLUMNS))
+
+
+def case_without_scores(
+    case: Case, structures: Sequence[str], names: StructureNames, problem: str, *, predicted: bool
+) -> CaseDose:
+    """Return a case that could not be evaluated, with a row without value per structure and metric.
+
+    Args:
+        case: the case.
+        structures: structures of the cohort.
+        names: table that identifies targets.
+        problem: the reason, a sentence.
+        predicted: whether there are predicted contours.
+    """
+    note = NOT_EVALUATED.note
+    scores = [
+        DoseScore(
+            case=case.id,
+            patient=case.patient,
+            fraction=case.fraction,
+            structure=structure,
+            metric=metric,
+            manual_gy=math.nan,
+            automatic_gy=math.nan,
+            difference_gy=math.nan,
+            manual_note=note,
+            automatic_note=note if predicted else "",
+        )
+        for structure in structures
+        for metric in dose_metric_names(structure, names)
+    ]
+    return CaseDose(scores, (), pd.DataFrame(columns=CURVE_COLUMNS), problem)
 
 
 def _score(
