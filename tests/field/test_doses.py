@@ -418,7 +418,15 @@ def four_fractions(folder: Path) -> None:
 
 def cut_plan(folder: Path) -> None:
     content = (folder / "RP.dcm").read_bytes()
-    (folder / "RP.dcm").write_bytes(content[:-150])
+    (folder / "RP.dcm").write_bytes(content[:-20])  # within BrachyTreatmentType
+
+
+def write_patient(folder: Path, patient: str, shift: int, **scan: str) -> None:
+    """Write CT, contours, dose and plan of one fraction; ``shift`` makes the voxels differ."""
+    made = _with_organs(folder, patient=patient, hu=lambda k, i, j: (7 * k + 3 * i + j + 11 * shift) % 97, **scan)
+    array, origin = _dose(made)
+    rtdose(folder / "RD.dcm", made, array, origin)
+    rtplan(folder / "RP.dcm", made)
 
 
 @pytest.mark.parametrize(
@@ -436,11 +444,7 @@ def cut_plan(folder: Path) -> None:
 )
 def test_a_bad_file_does_not_stop_the_other_patients(tmp_path, harm, sentence):
     for shift, patient in enumerate(("A", "B")):
-        scan = {"patient": patient, "hu": lambda k, i, j, shift=shift: (7 * k + 3 * i + j + 11 * shift) % 97}
-        made = _with_organs(tmp_path / "in" / patient, **scan)
-        array, origin = _dose(made)
-        rtdose(tmp_path / "in" / patient / "RD.dcm", made, array, origin)
-        rtplan(tmp_path / "in" / patient / "RP.dcm", made)
+        write_patient(tmp_path / "in" / patient, patient, shift)
     cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
     harm(tmp_path / "in" / "A")
     command = ["dose", str(cohort.folder), "--external-beam", "45/25", "--out", str(tmp_path / "dose")]
@@ -461,3 +465,57 @@ def test_a_bad_file_does_not_stop_the_other_patients(tmp_path, harm, sentence):
     with pytest.raises(BadInput, match="1 more of 2 cases cannot be evaluated either"):
         evaluate_dose(cohort, tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def without_slice(folder: Path) -> None:
+    (folder / "CT005.dcm").unlink()
+
+
+def cut_slice(folder: Path) -> None:
+    (folder / "CT005.dcm").write_bytes((folder / "CT005.dcm").read_bytes()[:-200])
+
+
+def cut_contours(folder: Path) -> None:
+    content = (folder / "RS.dcm").read_bytes()
+    (folder / "RS.dcm").write_bytes(content[: len(content) // 2])
+
+
+def open_contour(folder: Path) -> None:
+    contours = pydicom.dcmread(folder / "RS.dcm")
+    contours.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
+    contours.save_as(folder / "RS.dcm")
+
+
+def other_frame(folder: Path) -> None:
+    contours = pydicom.dcmread(folder / "RS.dcm")
+    for roi in contours.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
+    contours.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "1.2.3"
+    contours.save_as(folder / "RS.dcm")
+
+
+@pytest.mark.parametrize("harm", [without_slice, cut_slice, cut_contours, open_contour, other_frame])
+def test_a_scan_that_cannot_be_used_does_not_stop_the_other_patients(tmp_path, harm):
+    """The course of this patient lacks a fraction, so that it isn't judged."""
+    source, out = tmp_path / "in", tmp_path / "dose"
+    write_patient(source / "A1", "A", 0)
+    write_patient(source / "A2", "A", 1, frame="second", study="second", series="second")
+    write_patient(source / "B", "B", 2)
+    beams = tmp_path / "beams.csv"
+    beams.write_text("patient,dose_gy,fractions\nA,45,25\nB,45,25\n")
+    harm(source / "A2")
+    command = ["dose", str(source), "--external-beam", str(beams), "--out", str(out)]
+    ended = CliRunner().invoke(app, command)
+    assert isinstance(ended.exception, ScansFailed)
+    ((name, reason),) = ended.exception.failed
+    assert name.startswith("A2")
+    assert json.loads((out / "dose.json").read_text(encoding="utf-8"))["not_evaluated"] == {name: reason}
+    totals = pd.read_csv(out / "eqd2.csv").set_index(["structure", "metric"])
+    assert totals["patient"].nunique() == 1
+    assert totals.loc[("rectum", "D2cc"), "manual_verdict"] == "aim met"
+    own = CliRunner().invoke(app, [*command, "--patient", "A"])
+    assert str(own.exception) == reason
+    shutil.rmtree(source / "B")
+    alone = CliRunner().invoke(app, ["dose", str(source), "--out", str(tmp_path / "alone")])
+    assert isinstance(alone.exception, BadInput)
+    assert not (tmp_path / "alone").exists()

@@ -75,7 +75,8 @@ class DoseEvaluation:
     Attributes:
         scores: doses of cases, in the order of the cohort.
         courses: total doses of the patients' courses.
-        failed: id and reason of each case that could not be evaluated; its rows have no values.
+        failed: id and reason of each case that could not be evaluated, whose rows have no values, and of each scan
+            that was left out.
     """
 
     scores: tuple[DoseScore, ...]
@@ -106,6 +107,7 @@ def evaluate_dose(
     settings: DoseSettings | None = None,
     names: StructureNames | None = None,
     jobs: int = 1,
+    left_out: Sequence[tuple[str, str]] = (),
 ) -> DoseEvaluation:
     """Compute the dose-volume metrics of every case, and add up the fractions of each patient.
 
@@ -130,6 +132,7 @@ def evaluate_dose(
         settings: α/β, and the number of fractions per plan.
         names: table that identifies targets; default: the built-in table.
         jobs: number of cases at once, each in a separate process.
+        left_out: name and reason of scans that are not in the cohort because they can't be used; they are listed.
 
     Returns:
         The doses of cases and of courses. A case whose contours, dose or plan can't be used has rows without values,
@@ -203,10 +206,10 @@ def evaluate_dose(
             "aims": aims.model_dump(exclude_none=True),
             "synthetic": cohort.synthetic,
         }
-        manifest["not_evaluated"] = failed
+        manifest["not_evaluated"] = failed | dict(left_out)
         manifest["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
         (folder / "dose.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return DoseEvaluation(scores, tuple(courses), tuple(failed.items()))
+    return DoseEvaluation(scores, tuple(courses), (*failed.items(), *left_out))
 
 
 def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNames) -> None:
