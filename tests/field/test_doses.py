@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -454,11 +455,11 @@ def test_a_bad_file_does_not_stop_the_other_patients(tmp_path, harm, sentence):
     assert case == "patient-001_f1"
     assert sentence in reason
     assert json.loads((tmp_path / "dose" / "dose.json").read_text(encoding="utf-8"))["not_evaluated"] == {case: reason}
-    rows = pd.read_csv(tmp_path / "dose" / "dose.csv").set_index(["patient", "structure", "metric"]).sort_index()
+    rows: Any = pd.read_csv(tmp_path / "dose" / "dose.csv").set_index(["patient", "structure", "metric"]).sort_index()
     assert set(rows.loc["patient-001", "manual_note"]) == {"not evaluated, see dose.json"}
     assert rows.loc["patient-001", "manual_gy"].isna().all()
     assert rows.loc[("patient-002", "rectum", "D2cc"), "manual_gy"] > 0
-    totals = pd.read_csv(tmp_path / "dose" / "eqd2.csv").set_index(["patient", "structure", "metric"]).sort_index()
+    totals: Any = pd.read_csv(tmp_path / "dose" / "eqd2.csv").set_index(["patient", "structure", "metric"]).sort_index()
     assert set(totals.loc["patient-001", "manual_verdict"].dropna()) == {"not judged"}
     assert totals.loc[("patient-002", "rectum", "D2cc"), "manual_verdict"] == "aim met"
     harm(tmp_path / "in" / "B")
@@ -510,7 +511,7 @@ def test_a_scan_that_cannot_be_used_does_not_stop_the_other_patients(tmp_path, h
     ((name, reason),) = ended.exception.failed
     assert name.startswith("A2")
     assert json.loads((out / "dose.json").read_text(encoding="utf-8"))["not_evaluated"] == {name: reason}
-    totals = pd.read_csv(out / "eqd2.csv").set_index(["structure", "metric"])
+    totals: Any = pd.read_csv(out / "eqd2.csv").set_index(["structure", "metric"])
     assert totals["patient"].nunique() == 1
     assert totals.loc[("rectum", "D2cc"), "manual_verdict"] == "aim met"
     own = CliRunner().invoke(app, [*command, "--patient", "A"])

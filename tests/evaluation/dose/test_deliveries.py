@@ -1,6 +1,7 @@
 """Number of deliveries of a plan, and what its dose is."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 from gynbtnet.datasets import Case, Source
 from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.files import DoseFiles
-from gynbtnet.evaluation.dose.plan_of_dose import PlanOfDose
 from gynbtnet.evaluation.metrics.settings import DoseSettings
 from gynbtnet.imaging import Geometry
 
@@ -18,9 +18,13 @@ def case(number: int, patient: str = "p1") -> Case:
     return Case(patient, number, f"{patient}_f{number}", (Path("ct.nii.gz"),), None, Source(), Geometry((1, 1, 1)))
 
 
+def with_plan(fractions: int) -> DoseFiles:
+    return DoseFiles((Path("RD.dcm"),), replace(DoseFiles().plan, path=Path("RP.dcm"), fractions=fractions))
+
+
 def delivery(planned: int, scans: int = 1, **settings: Any) -> Delivery:
     cases = [case(number) for number in range(1, scans + 1)]
-    files = {each.id: DoseFiles((Path("RD.dcm"),), PlanOfDose(Path("RP.dcm"), planned)) for each in cases}
+    files = {each.id: with_plan(planned) for each in cases}
     return plan_deliveries(cases, files, DoseSettings.model_validate(settings))["p1_f1"]
 
 
@@ -51,6 +55,6 @@ def test_what_the_data_do_not_tell_is_asked() -> None:
 
 def test_scans_without_a_dose_do_not_count() -> None:
     cases = [case(1), case(2)]
-    files = {"p1_f1": DoseFiles((Path("RD.dcm"),), PlanOfDose(Path("RP.dcm"), 5)), "p1_f2": DoseFiles()}
+    files = {"p1_f1": with_plan(5), "p1_f2": DoseFiles()}
     found = plan_deliveries(cases, files, DoseSettings(dose_is="total"))
     assert found == {"p1_f1": Delivery(5, 5, 5), "p1_f2": Delivery()}

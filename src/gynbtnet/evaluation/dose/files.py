@@ -12,10 +12,10 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from gynbtnet.datasets.case import Case
-from gynbtnet.evaluation.dose.plan_of_dose import PlanOfDose, find_plan
 from gynbtnet.imaging.dicom.objects import RT_DOSE, RT_PLAN
 from gynbtnet.imaging.dicom.rt.dose_of_scan import doses_of_scan
 from gynbtnet.imaging.dicom.rt.dose_sum import group_doses_by_plan
+from gynbtnet.imaging.dicom.rt.plan_of_dose import PlanOfDose, find_plan
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtplan_reader import PlannedTreatment, read_rtplan
 from gynbtnet.imaging.dicom.series import FoundSeries, SeriesSearch, search_series
