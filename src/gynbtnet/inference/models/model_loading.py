@@ -99,7 +99,7 @@ def _merge_calibration(folder: Path, fold_plan: Plan) -> Plan:
 def run_folders(folder: Path) -> list[Path]:
     """Return the run folders of the networks in a model's folder.
 
-    They are its folds ``fold_<number>``, sorted by number, unless it has weights of its own. A folder with neither is
+    They are its folds ``fold_<number>``, sorted by number, unless it has weights itself. A folder with neither is
     returned itself.
     """
     folds = [path for path in folder.glob("fold_*") if path.is_dir() and path.name[5:].isdecimal()]

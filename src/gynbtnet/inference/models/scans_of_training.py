@@ -1,4 +1,4 @@
-"""Scans that the networks of a model were trained on, of its own folder, of its folds, or of a zip file."""
+"""Scans that the networks of a model were trained on, for its folder, its folds, or a zip file."""
 
 from pathlib import Path
 

@@ -40,8 +40,8 @@ def cohort_scans(cohort: Cohort, channels: Sequence[str]) -> tuple[list[ScanFile
 def _compare_channels(cohort: Cohort, channels: Sequence[str]) -> tuple[str, ...]:
     """Check that a cohort has the channels of a model by their names; return a warning for each doubtful one.
 
-    A channel that is named after its normalisation fits any other. Two names of which neither is CT may be spellings of
-    one kind of image, such as MR and T2: they are doubtful, unless they are only in another order.
+    A channel that is named after its normalisation fits any other. If neither of two names is CT, they may be
+    spellings of one kind of image, such as MR and T2. They are doubtful, unless they are only in another order.
 
     Raises:
         BadInput: If their number, their order or a CT differs.
