@@ -140,3 +140,19 @@ def test_predictions_are_reported_and_do_not_make_a_persons_contours_ambiguous(c
     assert "GynBTNet predicted these contours, and nobody has approved them." in items["predicted.dcm"][2]
     assert "predicted" not in items["RS.dcm"][2]
     assert (items["RS.dcm"][3], items["predicted.dcm"][3]) == ("", "")
+
+
+def test_contours_and_doses_of_another_patient_are_problems(clinic: Path) -> None:
+    """Ingest and dose refuse them; the PatientID is not shown."""
+    for name in ("RS.dcm", "RD.dcm"):
+        file = pydicom.dcmread(clinic / name)
+        file.PatientID = f"OTHER {name}"
+        file.save_as(clinic / name)
+    items = by_path(inspect_folder(clinic, NAMES))
+    assert items["RS.dcm"][3].startswith("It has another PatientID than the CT that it was drawn on")
+    assert "RD.dcm has another PatientID than the CT" in items["RD.dcm"][3]
+    assert "OTHER" not in str(items)
+    dose = pydicom.dcmread(clinic / "RD.dcm")
+    dose.PatientID = "OTHER RS.dcm"  # as the contours
+    dose.save_as(clinic / "RD.dcm")
+    assert by_path(inspect_folder(clinic, NAMES))["RD.dcm"][3] == ""

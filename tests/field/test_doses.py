@@ -1,16 +1,21 @@
 """Doses as planning systems write them: read with correct values, or refused in one sentence."""
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from typer.testing import CliRunner
 
+from gynbtnet.cli import app
 from gynbtnet.datasets import ingest
 from gynbtnet.evaluation import DoseSettings, evaluate_dose, find_doses, read_dose
 from gynbtnet.imaging import Conversion, Geometry, convert, read_rtdose, resample_dose
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, ScansFailed
 
 from .battery import CASES, _dose, _with_organs
 from .builders import CT, rtdose, rtplan
@@ -265,6 +270,79 @@ def test_a_dose_of_one_fraction_next_to_a_plan_of_another_dose(tmp_path, plain):
     assert d2cc(tmp_path / "in", tmp_path) == pytest.approx(plain, nan_ok=True)
 
 
+def export_with_plans(folder: Path, dose_plan: str | None, *plans: tuple[str, int]) -> None:
+    """Write a CT, contours, a dose that refers to a plan or to none, and plans with their numbers of fractions."""
+    made = _with_organs(folder)
+    array, origin = _dose(made)
+    rtdose(folder / "RD.dcm", made, array, origin, plan=dose_plan)
+    for number, (plan, fractions) in enumerate(plans):
+        rtplan(folder / f"RP{number}.dcm", made, plan=plan, fractions=fractions)
+
+
+@pytest.mark.parametrize(
+    ("dose_plan", "plans", "sentence"),
+    [
+        (None, [("plan", 4)], "RD.dcm doesn't refer to an RTPLAN; the only one of its scan is"),
+        (None, [("plan", 4), ("external", 25)], "RP1.dcm of the same scan has 25 fractions. Is the dose that of one"),
+        ("absent", [("plan", 4)], "RD.dcm refers to an RTPLAN that was not found, and the plan"),
+    ],
+)
+def test_a_dose_next_to_plans_of_several_fractions_that_it_does_not_refer_to(tmp_path, dose_plan, plans, sentence):
+    """As one acute fraction it would give a wrong EQD2."""
+    export_with_plans(tmp_path / "in", dose_plan, *plans)
+    told = refusal(tmp_path / "in", tmp_path)
+    assert sentence in told
+    assert "--dose-is" in told
+    assert "--fractions-per-plan" in told
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    given = DoseSettings(dose_is="total", fractions_per_plan=4)
+    total = evaluate_dose(cohort, tmp_path / "total", settings=given).scores
+    assert {(score.fractions, "RTPLAN" in score.manual_note) for score in total} == {(4, False)}
+    export_with_plans(tmp_path / "alone" / "in", "plan", ("plan", 1))
+    alone = dose_metrics(tmp_path / "alone" / "in", tmp_path / "alone")
+    ours = {score.structure: score.manual_gy for score in total if score.metric == "D0.1cc"}
+    assert ours["rectum"] == pytest.approx(alone["rectum", "D0.1cc"] / 4, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dose_plan", "plans", "is_doubtful"),
+    [
+        ("plan", [("plan", 1)], False),
+        ("absent", [], False),
+        (None, [], False),
+        (None, [("plan", 1)], True),
+        ("absent", [("plan", 1), ("other", 1)], True),
+    ],
+)
+def test_a_row_says_that_the_number_of_fractions_is_assumed(tmp_path, dose_plan, plans, is_doubtful):
+    export_with_plans(tmp_path / "in", dose_plan, *plans)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    evaluation = evaluate_dose(cohort, tmp_path / "dose")
+    words = "refers to no RTPLAN that was found; its number of fractions is assumed"
+    assert {words in score.manual_note for score in evaluation.scores} == {is_doubtful}
+    assert {words in course.note for course in evaluation.courses} == {is_doubtful}
+    assert {score.fractions for score in evaluation.scores} == {1}
+
+
+@pytest.mark.parametrize("dose_plan", [None, "absent", "plan"])
+def test_a_dose_next_to_a_plan_of_pulsed_dose_rate_is_refused(tmp_path, dose_plan):
+    export_with_plans(tmp_path / "in", dose_plan, ("plan", 1))
+    edited(tmp_path / "in" / "RP0.dcm", BrachyTreatmentType="PDR")
+    assert "is of type PDR: its dose is given over hours" in refusal(tmp_path / "in", tmp_path)
+
+
+def test_plans_of_other_scans_and_patients_do_not_count(tmp_path):
+    export_with_plans(tmp_path / "in", None, ("plan", 4), ("other", 4))
+    edited(tmp_path / "in" / "RP0.dcm", FrameOfReferenceUID="1.2.3")
+    edited(tmp_path / "in" / "RP1.dcm", PatientID="OTHER")
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    (files,) = find_doses(cohort.cases).values()
+    assert files.plan.path is None
+    edited(tmp_path / "in" / "RP0.dcm", FrameOfReferenceUID="")  # then the study counts
+    (files,) = find_doses(cohort.cases).values()
+    assert files.plan.path == tmp_path / "in" / "RP0.dcm"
+
+
 def test_a_dose_without_a_preamble_is_read(tmp_path, plain):
     made = _with_organs(tmp_path / "in")
     array, origin = _dose(made)
@@ -315,3 +393,130 @@ def test_small_letters_in_units_and_type_are_read(tmp_path):
     content = (tmp_path / "RD.dcm").read_bytes()
     (tmp_path / "RD.dcm").write_bytes(content.replace(b"PHYSICAL", b"Physical").replace(b"GY", b"Gy"))
     assert np.allclose(read_rtdose(tmp_path / "RD.dcm").grid.array, 2.5)
+
+
+def relative(folder: Path) -> None:
+    edited(folder / "RD.dcm", DoseUnits="RELATIVE")
+
+
+def cut_dose(folder: Path) -> None:
+    (folder / "RD.dcm").write_bytes((folder / "RD.dcm").read_bytes()[:600])
+
+
+def second_plan(folder: Path) -> None:
+    shutil.copy(folder / "RD.dcm", folder / "RD2.dcm")
+    dose = pydicom.dcmread(folder / "RD2.dcm")
+    dose.SOPInstanceUID = "1.2.3"
+    dose.ReferencedRTPlanSequence[0].ReferencedSOPInstanceUID = "1.2.4"
+    dose.save_as(folder / "RD2.dcm")
+
+
+def four_fractions(folder: Path) -> None:
+    plan = pydicom.dcmread(folder / "RP.dcm")
+    plan.FractionGroupSequence[0].NumberOfFractionsPlanned = 4
+    plan.save_as(folder / "RP.dcm")
+
+
+def cut_plan(folder: Path) -> None:
+    content = (folder / "RP.dcm").read_bytes()
+    (folder / "RP.dcm").write_bytes(content[:-20])  # within BrachyTreatmentType
+
+
+def write_patient(folder: Path, patient: str, shift: int, **scan: str) -> None:
+    """Write CT, contours, dose and plan of one fraction; ``shift`` makes the voxels differ."""
+    made = _with_organs(folder, patient=patient, hu=lambda k, i, j: (7 * k + 3 * i + j + 11 * shift) % 97, **scan)
+    array, origin = _dose(made)
+    rtdose(folder / "RD.dcm", made, array, origin)
+    rtplan(folder / "RP.dcm", made)
+
+
+@pytest.mark.parametrize(
+    ("harm", "sentence"),
+    [
+        (relative, "units of “RELATIVE”"),
+        (lambda folder: negative(folder / "RD.dcm"), "holds doses down to"),
+        (cut_dose, "RD.dcm"),
+        (lambda folder: edited(folder / "RD.dcm", PatientID="OTHER"), "another PatientID"),
+        (second_plan, "belong to 2 plans"),
+        (lambda folder: edited(folder / "RP.dcm", BrachyTreatmentType="PDR"), "is of type PDR"),
+        (four_fractions, "has 4 fractions"),
+        (cut_plan, "RP.dcm"),
+    ],
+)
+def test_a_bad_file_does_not_stop_the_other_patients(tmp_path, harm, sentence):
+    for shift, patient in enumerate(("A", "B")):
+        write_patient(tmp_path / "in" / patient, patient, shift)
+    cohort = ingest(tmp_path / "in", tmp_path / "cohort", structures=STRUCTURES).cohort
+    harm(tmp_path / "in" / "A")
+    command = ["dose", str(cohort.folder), "--external-beam", "45/25", "--out", str(tmp_path / "dose")]
+    ended = CliRunner().invoke(app, command)
+    assert isinstance(ended.exception, ScansFailed)  # exit code 1
+    ((case, reason),) = ended.exception.failed
+    assert case == "patient-001_f1"
+    assert sentence in reason
+    assert json.loads((tmp_path / "dose" / "dose.json").read_text(encoding="utf-8"))["not_evaluated"] == {case: reason}
+    rows: Any = pd.read_csv(tmp_path / "dose" / "dose.csv").set_index(["patient", "structure", "metric"]).sort_index()
+    assert set(rows.loc["patient-001", "manual_note"]) == {"not evaluated, see dose.json"}
+    assert rows.loc["patient-001", "manual_gy"].isna().all()
+    assert rows.loc[("patient-002", "rectum", "D2cc"), "manual_gy"] > 0
+    totals: Any = pd.read_csv(tmp_path / "dose" / "eqd2.csv").set_index(["patient", "structure", "metric"]).sort_index()
+    assert set(totals.loc["patient-001", "manual_verdict"].dropna()) == {"not judged"}
+    assert totals.loc[("patient-002", "rectum", "D2cc"), "manual_verdict"] == "aim met"
+    harm(tmp_path / "in" / "B")
+    with pytest.raises(BadInput, match="1 more of 2 cases cannot be evaluated either"):
+        evaluate_dose(cohort, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def without_slice(folder: Path) -> None:
+    (folder / "CT005.dcm").unlink()
+
+
+def cut_slice(folder: Path) -> None:
+    (folder / "CT005.dcm").write_bytes((folder / "CT005.dcm").read_bytes()[:-200])
+
+
+def cut_contours(folder: Path) -> None:
+    content = (folder / "RS.dcm").read_bytes()
+    (folder / "RS.dcm").write_bytes(content[: len(content) // 2])
+
+
+def open_contour(folder: Path) -> None:
+    contours = pydicom.dcmread(folder / "RS.dcm")
+    contours.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
+    contours.save_as(folder / "RS.dcm")
+
+
+def other_frame(folder: Path) -> None:
+    contours = pydicom.dcmread(folder / "RS.dcm")
+    for roi in contours.StructureSetROISequence:
+        roi.ReferencedFrameOfReferenceUID = "1.2.3"
+    contours.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "1.2.3"
+    contours.save_as(folder / "RS.dcm")
+
+
+@pytest.mark.parametrize("harm", [without_slice, cut_slice, cut_contours, open_contour, other_frame])
+def test_a_scan_that_cannot_be_used_does_not_stop_the_other_patients(tmp_path, harm):
+    """The course of this patient lacks a fraction, so that it isn't judged."""
+    source, out = tmp_path / "in", tmp_path / "dose"
+    write_patient(source / "A1", "A", 0)
+    write_patient(source / "A2", "A", 1, frame="second", study="second", series="second")
+    write_patient(source / "B", "B", 2)
+    beams = tmp_path / "beams.csv"
+    beams.write_text("patient,dose_gy,fractions\nA,45,25\nB,45,25\n")
+    harm(source / "A2")
+    command = ["dose", str(source), "--external-beam", str(beams), "--out", str(out)]
+    ended = CliRunner().invoke(app, command)
+    assert isinstance(ended.exception, ScansFailed)
+    ((name, reason),) = ended.exception.failed
+    assert name.startswith("A2")
+    assert json.loads((out / "dose.json").read_text(encoding="utf-8"))["not_evaluated"] == {name: reason}
+    totals: Any = pd.read_csv(out / "eqd2.csv").set_index(["structure", "metric"])
+    assert totals["patient"].nunique() == 1
+    assert totals.loc[("rectum", "D2cc"), "manual_verdict"] == "aim met"
+    own = CliRunner().invoke(app, [*command, "--patient", "A"])
+    assert str(own.exception) == reason
+    shutil.rmtree(source / "B")
+    alone = CliRunner().invoke(app, ["dose", str(source), "--out", str(tmp_path / "alone")])
+    assert isinstance(alone.exception, BadInput)
+    assert not (tmp_path / "alone").exists()

@@ -78,6 +78,26 @@ def test_the_dose_of_another_anonymised_patient_is_not_taken(neighbours: Path, i
     assert dose.array.max() == pytest.approx(7, abs=1e-3) and notes == ()
 
 
+def test_a_dose_of_another_patient_is_named_and_not_taken(tmp_path: Path) -> None:
+    """Its frame of reference is that of the scan, but no other scan has it."""
+    scan = write_scan(tmp_path / "CT")
+    write_constant_dose(7, scan, tmp_path / "RD.dcm")
+    with_identifiers(tmp_path, PatientID="SYNTHETIC-2")
+    with_identifiers(tmp_path / "CT", PatientID="SYNTHETIC-1")
+    scan = read_ct_series(tmp_path / "CT")
+    doses, (note,) = find_dose(None, tmp_path / "CT", scan)
+    assert doses == () and "RD.dcm has another PatientID than the CT" in note
+    with pytest.raises(BadInput, match="another PatientID"):
+        find_dose(tmp_path / "RD.dcm", tmp_path / "CT", scan)
+
+
+def test_scans_in_one_frame_and_study_have_the_doses_of_their_patients(neighbours: Path) -> None:
+    with_identifiers(neighbours, FrameOfReferenceUID="1.2.3", StudyInstanceUID="1.2.4")
+    assert find_dose(None, neighbours / "CT 1", read_ct_series(neighbours / "CT 1")) == ((), ())
+    ((dose,), _) = find_dose(None, neighbours / "CT 2", read_ct_series(neighbours / "CT 2"))
+    assert dose.array.max() == pytest.approx(7, abs=1e-3)
+
+
 def test_files_without_any_identifier_have_no_dose(neighbours: Path) -> None:
     with_identifiers(neighbours, FrameOfReferenceUID="", PatientID="", StudyInstanceUID="")
     scan = read_ct_series(neighbours / "CT 1")

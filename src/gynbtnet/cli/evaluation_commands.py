@@ -19,7 +19,7 @@ from gynbtnet.cli.options import (
     Memory,
     Out,
 )
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, ScansFailed
 from gynbtnet.runtime.phrases import counted
 
 
@@ -242,7 +242,7 @@ def dose(
     from gynbtnet.datasets.patient_key import PatientKey
     from gynbtnet.datasets.split import Split
     from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
-    from gynbtnet.evaluation.dose.dicom_folder import cohort_of_folder, is_cohort
+    from gynbtnet.evaluation.dose.dicom_folder import DoseFolder, cohort_of_folder, is_cohort
     from gynbtnet.evaluation.dose.dose_evaluation import PAGE, evaluate_dose
     from gynbtnet.evaluation.dose.external_beam import parse_external_beam
     from gynbtnet.evaluation.dose.planning_aims import EMBRACE_II, PlanningAims
@@ -252,15 +252,21 @@ def dose(
 
     with TemporaryDirectory(prefix="gynbtnet-") as scratch:
         names = StructureNames.load(aliases)
-        whole = Cohort.load(cohort) if is_cohort(cohort) else cohort_of_folder(cohort, Path(scratch) / "dose", names)
+        source = (
+            DoseFolder(Cohort.load(cohort))
+            if is_cohort(cohort)
+            else cohort_of_folder(cohort, Path(scratch) / "dose", names)
+        )
+        whole = source.cohort
         key = PatientKey.of_cohort(whole.folder)
         patients = whole.of_patients(Split.load(split).test) if split else whole
+        if patient in source.patients_left_out:
+            raise BadInput(source.left_out[0][1])
         if patient:
             patients = patients.of_patient(key.study_id(patient))
+        known = (*whole.patients, *key.study_ids.values(), *source.patients_left_out)
         external = (
-            parse_external_beam(external_beam, patients.patients, key.study_ids, whole.patients)
-            if external_beam
-            else None
+            parse_external_beam(external_beam, patients.patients, key.study_ids, known) if external_beam else None
         )
         settings = DoseSettings(
             alpha_beta_target_gy=alpha_beta_target,
@@ -284,6 +290,7 @@ def dose(
                 settings=settings,
                 names=names,
                 jobs=jobs,
+                left_out=source.left_out,
             )
     automatic = sum(case.source.automatic for case in patients.cases)
     if patients.synthetic:
@@ -296,6 +303,8 @@ def dose(
             "nobody has approved; their doses are in the automatic columns."
         )
     console.print(f"All metrics and their assumptions are in {out / 'dose.md'}. The report is {out / PAGE}")
+    if evaluation.failed:
+        raise ScansFailed(evaluation.failed, len(patients.cases) + len(source.left_out))
 
 
 def _alpha_beta(arguments: Sequence[str], structures: Sequence[str]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.dose.course import CourseDose
 from gynbtnet.evaluation.dose.dose_evaluation import evaluate_dose
+from gynbtnet.evaluation.dose.files import describe_problems
 from gynbtnet.evaluation.metrics.evaluation import evaluate
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.settings import DoseSettings, ScoringSettings
@@ -122,6 +123,8 @@ def dose_local(
             names=names,
             jobs=jobs,
         )
+        if evaluation.failed:  # limits are not judged on the other patients alone
+            raise BadInput(describe_problems([reason for _, reason in evaluation.failed], len(local.cohort.cases)))
     except BadInput as error:
         if doses is not None:
             raise

@@ -10,12 +10,14 @@ from gynbtnet.datasets.shared_volumes import describe_overlaps
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
 from gynbtnet.imaging.dicom.incomplete_series import POSSIBLY_SHORTER, Completeness, assess_completeness
+from gynbtnet.imaging.dicom.rt.dose_of_scan import doses_of_scan
 from gynbtnet.imaging.dicom.rt.referenced_images import ReferencedSeries, referenced_series
 from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtstruct_origin import is_unreviewed_prediction
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
+from gynbtnet.imaging.dicom.same_patient import is_of_other_patient
 from gynbtnet.imaging.dicom.seg_reader import list_segments
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
@@ -33,6 +35,9 @@ from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
 _AMBIGUOUS = "Another structure set is drawn on the same CT; gynbtnet ingest takes one of them with --rtstruct."
+_OTHER_PATIENT = (
+    "It has another PatientID than the CT that it was drawn on; gynbtnet ingest needs --patient-id-from folder for it."
+)
 _PREDICTED = "GynBTNet predicted these contours, and nobody has approved them."
 
 MAX_VIEWS = 6
@@ -117,7 +122,8 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
             others = [path for path in series.files if path not in on_a_ct]
             items += [_inspect_rtstruct_without_ct(path, patient, folder, names, search.series) for path in others]
         elif series.modality in ("RTDOSE", "SEG"):
-            items += [_inspect_file(path, series.modality, patient, folder, names) for path in series.files]
+            problem = _dose_problem(series, search.series, cts, structure_sets) if series.modality == "RTDOSE" else ""
+            items += [_inspect_file(path, series.modality, patient, folder, names, problem) for path in series.files]
         else:
             description = _describe_path(series.files, folder)
             items.append(InspectedItem(patient, description, series.modality, f"images: {series.images}"))
@@ -202,6 +208,8 @@ def _inspect_ct(
         notes: tuple[str, ...] = ()
         try:
             contours, notes = _read_contours(rtstruct, ct, names)
+            if is_of_other_patient(rtstruct, series.patient_id):
+                problem = _joined(_OTHER_PATIENT, problem)
         except Exception as error:
             problem = failure_reason(error)
         rtstruct_item = _inspect_rtstruct(rtstruct, patient, folder, names, problem)
@@ -279,7 +287,27 @@ def _inspect_rtstruct_without_ct(
     return replace(item, contents=f"{item.contents} ({drawn_on})" if item.contents else drawn_on)
 
 
-def _inspect_file(path: Path, modality: str, patient: int, folder: Path, names: StructureNames) -> InspectedItem:
+def _dose_problem(
+    dose: FoundSeries,
+    series: Sequence[FoundSeries],
+    cts: Mapping[str, FoundSeries],
+    structure_sets: Mapping[str, Sequence[Path]],
+) -> str:
+    """Return why a dose can't be assigned to the CTs; empty if it can, or if it belongs to none."""
+    patients = {path: item.patient_id for item in series for path in item.files}
+    for uid, ct in cts.items():
+        contour_patients = {patients[path] for path in structure_sets.get(uid, ())} or {""}
+        try:
+            for contour_patient in contour_patients:
+                doses_of_scan(ct, [dose], cts.values(), contour_patient)
+        except BadInput as error:
+            return str(error)
+    return ""
+
+
+def _inspect_file(
+    path: Path, modality: str, patient: int, folder: Path, names: StructureNames, problem: str
+) -> InspectedItem:
     """Return the item of an RTDOSE or SEG."""
     relative = str(path.relative_to(folder))
     try:
@@ -291,7 +319,7 @@ def _inspect_file(path: Path, modality: str, patient: int, folder: Path, names: 
     except Exception as error:
         return InspectedItem(patient, relative, modality, problem=failure_reason(error))
     contents = f"{dose.dose_type.lower()} dose of {dose.summation_type.lower()}, up to {dose.grid.array.max():.2f} Gy"
-    return InspectedItem(patient, relative, modality, _describe_size(dose.grid.geometry), contents)
+    return InspectedItem(patient, relative, modality, _describe_size(dose.grid.geometry), contents, problem)
 
 
 def _inspect_image(path: Path, folder: Path) -> tuple[InspectedItem, Volume | None]:

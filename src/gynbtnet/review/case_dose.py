@@ -63,19 +63,17 @@ def find_dose(
         raise BadInput(f"There is no {root}; expected an RTDOSE, an image of the dose in Gy, or a folder.")
     if series is None:
         raise BadInput(f"{root} is not an image file; without a DICOM scan, give the dose as an image in Gy.")
-    files = _rtdoses([root] if root.is_file() else files_below(root), series)
-    if not files and given is None:
-        near = sorted({*files_beside(root), *first_files_beside(root)})  # also scans that share the frame of reference
-        files = _rtdoses(near, series)
-    if not files:
-        if given is not None:
+    try:
+        files = _rtdoses([root] if root.is_file() else files_below(root), series)
+        if not files and given is None:
+            near = sorted({*files_beside(root), *first_files_beside(root)})  # also scans that share the frame
+            files = _rtdoses(near, series)
+        if not files and given is not None:
             raise BadInput(
                 f"{given} has no RTDOSE in the frame of reference of the scan; give the dose of this scan. If the "
                 "files have no frame, their patient or study must be the same."
             )
-        return (), ()
-    try:
-        return read_dose(files), ()
+        return (read_dose(files) if files else ()), ()
     except BadInput as error:
         if given is not None:
             raise

@@ -127,6 +127,7 @@ def test_a_table_without_patients_uses_patient_ids(export: Path) -> None:
         ("folder,patient\nP1,Anna\n", "no row for the scan in .*P2"),
         ("folder,patient\nP1,Anna\nP2,Berta\nP3,Carla\n", "lists P3, but there is no scan"),
         ("folder,patient\nP1,Anna\nP1,Berta\n", "Line 3 .* repeats P1"),
+        ("folder,patient\n\nP1,Anna,2\n", "Row 3 of .* has 3 cells; expected 2"),
         ("folder,patient,day\nP1,Anna,3\n", "has the columns folder, patient, day"),
         ("patient\nAnna\n", "has the columns patient"),
         ("folder,folder\nP1,P1\n", "has the columns"),

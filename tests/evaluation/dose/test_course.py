@@ -162,11 +162,25 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     assert parse_external_beam(str(path), ["p1", "p2"], known=["p9"]) == {"p1": ExternalBeam(50.4, 28)}
     path.write_text("\ufeffpatient,dose_gy,fractions\nHOSPITAL 7,50.4,28\n", encoding="utf-8")
     assert parse_external_beam(str(path), ["p1"], {"HOSPITAL 7": "p1"}) == {"p1": ExternalBeam(50.4, 28)}
+    for text in (
+        "patient,dose_gy,fractions\n,,\n\np1,50.4,28\n,,,\n",
+        "patient;dose_gy;fractions\r\n p1 ; 50.4 ; 28 ;\r\n",
+        "patient;dose_gy;fractions\np1;50,4;28\n;;\n",
+        "fractions,patient,,dose_gy,,\n28,p1,a note,50.4,,\n",
+    ):
+        path.write_text(text)
+        assert parse_external_beam(str(path), ["p1"]) == {"p1": ExternalBeam(50.4, 28)}, text
     for text, words in (
         ("patient,dose_gy,fractions\np1,45,25\np1,45,25\n", "two rows"),
         ("patient,dose,fractions\np1,45,25\n", "columns"),
         ("p1,45,25\n", "with the columns patient, dose_gy, fractions"),
-        ("patient;dose_gy;fractions\n", "with the columns patient, dose_gy, fractions"),
+        ("patient,dose_gy,dose_gy,fractions\np1,45,50,25\n", "each once"),
+        ("patient;dose_gy;fractions\n", "lists no patient"),
+        ("patient,dose_gy,fractions\n,,\n", "lists no patient"),
+        ("patient,dose_gy,fractions\np1,50,4,28\n", "Row 2 of .* has 4 cells; expected 3"),
+        ("patient;dose_gy;fractions\np1;50;28;4\n", "Row 2 of .* has 4 cells; expected 3"),
+        ("patient,dose_gy,fractions\np1,4_5,25\n", "Row 2 of .* gives 4_5 Gy"),
+        ('patient,dose_gy,fractions\np1,"50,4",28\n', "Row 2 of .* gives 50,4 Gy"),
         ("", "with the columns patient, dose_gy, fractions"),
         ("patient,dose_gy,fractions\n", "lists no patient"),
         ("patient,dose_gy,fractions\np1,45\n", "Expected: 0 to 200 Gy"),

@@ -20,11 +20,11 @@ from gynbtnet.datasets import Cohort, Source, ingest
 from gynbtnet.evaluation.dose.dose_evaluation import DOSE_FILES, DoseEvaluation, evaluate_dose
 from gynbtnet.evaluation.dose.dvh import dose_volume_histogram
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
-from gynbtnet.evaluation.dose.files import find_doses
+from gynbtnet.evaluation.dose.files import find_doses, read_dose
 from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.metrics.settings import DoseSettings
-from gynbtnet.imaging import Volume, read_rtdose, read_volume, write_volume
+from gynbtnet.imaging import Geometry, Volume, read_rtdose, read_volume, write_volume
 from gynbtnet.phantom import write_brachytherapy
 from gynbtnet.runtime import BadInput
 
@@ -54,6 +54,13 @@ def contours(implanted, tmp_path_factory):
             moved[moved == STRUCTURES.index("sigmoid") + 1] = 0
         write_volume(Volume(moved, labels.geometry), folder / case.id / "labels.nii.gz")
     return folder
+
+
+def edit(path, **values):
+    file = pydicom.dcmread(path)
+    for keyword, value in values.items():
+        setattr(file, keyword, value)
+    file.save_as(path)
 
 
 @pytest.mark.slow
@@ -173,12 +180,20 @@ def test_doses_as_images_and_a_case_without_dose(implanted, exported, contours, 
     assert {course.manual_verdict for course in result.courses} == {"not judged", ""}
     assert "fraction 2: no dose" in result.courses[0].note
     shutil.copy(second.image, folder / f"{second.id}.nii.gz")
-    with pytest.raises(BadInput, match="values below 0; expected a dose in Gy"):
-        evaluate_dose(apart, tmp_path / "out", doses=folder)
+    ((failed, reason),) = evaluate_dose(apart, tmp_path / "out", doses=folder).failed
+    assert failed == second.id
+    assert "values below 0; expected a dose in Gy" in reason
     with pytest.raises(BadInput, match="no dose of any of 2 cases"):
         find_doses(apart.cases)
     with pytest.raises(BadInput, match="There is no folder"):
         find_doses(apart.cases, tmp_path / "absent")
+
+
+def test_an_image_of_zeros_is_no_dose(tmp_path):
+    path = tmp_path / "p1_f1.nii.gz"
+    write_volume(Volume(np.zeros((2, 2, 2), np.float32), Geometry((2, 2, 2))), path)
+    with pytest.raises(BadInput, match="holds no value above 0; expected a dose in Gy"):
+        read_dose([path])
 
 
 def test_isodoses_of_the_dose_that_was_ingested_with_the_scan(implanted):
@@ -236,6 +251,20 @@ def test_scans_in_one_frame_have_the_doses_of_their_studies(exported, tmp_path):
         assert {case.id: result[case.id].paths for case in cohort.cases} == {
             case.id: (case.source.ct_folder.parent / "RD.dcm",) for case in cohort.cases
         }
+
+
+def test_a_dose_of_another_patient_is_refused(exported, tmp_path):
+    """An anonymiser that uses constant UIDs gives all doses one frame of reference."""
+    folder = shutil.copytree(exported / "PHANTOM-001" / "fraction-1", tmp_path / "export")
+    cohort = ingest(folder, tmp_path / "cohort", structures=STRUCTURES).cohort
+    edit(folder / "RD.dcm", PatientID="Secret", StudyInstanceUID="1.2.99")
+    with pytest.raises(BadInput, match=r"RD\.dcm has another PatientID than the CT in whose frame") as caught:
+        find_doses(cohort.cases)
+    assert "Secret" not in str(caught.value)
+    edit(folder / "RS.dcm", PatientID="Secret ")  # the planning system has another PatientID than the scanner
+    assert find_doses(cohort.cases)[cohort.cases[0].id].paths == (folder / "RD.dcm",)
+    edit(folder / "RD.dcm", PatientID="")  # doesn't identify the patient
+    assert find_doses(cohort.cases)[cohort.cases[0].id].paths == (folder / "RD.dcm",)
 
 
 @pytest.mark.slow

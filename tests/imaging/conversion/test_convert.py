@@ -257,3 +257,21 @@ def test_a_corrected_prediction_has_the_names_of_its_prediction_json(ct, labels,
     (corrected.parent / "prediction.json").write_text("{}")
     with pytest.raises(BadInput, match=r"prediction\.json is damaged"):
         convert([corrected], tmp_path / "RS2.dcm", how)
+
+
+@pytest.mark.parametrize("patient_id", ["Secret", ""])
+def test_a_note_says_that_the_ct_is_of_another_patient(ct, labels, how, tmp_path, patient_id):
+    write_rtdose(Volume(np.full((3, 4, 5), 7.0), ct.volume.geometry.cropped((slice(3), slice(4), slice(5)))), ct,
+        tmp_path / "RD.dcm", description="test",
+    )  # fmt: skip
+    convert([labels], tmp_path / "RS.dcm", how)
+    convert([labels], tmp_path / "SEG.dcm", how, to="seg")
+    for name in ("RS", "SEG", "RD"):
+        path = tmp_path / f"{name}.dcm"
+        before = convert([path], tmp_path / f"{name}.nrrd", how)
+        file = pydicom.dcmread(path)
+        file.PatientID = patient_id  # an empty one doesn't identify a patient
+        file.save_as(path)
+        added = set(convert([path], tmp_path / f"{name} again.nrrd", how)).difference(before)
+        expected = f"{path} has another PatientID than the CT. Check that both are of one patient."
+        assert added == ({expected} if patient_id else set())

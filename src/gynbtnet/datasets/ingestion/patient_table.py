@@ -1,18 +1,17 @@
 """Table of patients, fractions, applicators and further channels."""
 
-import csv
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
 
 from gynbtnet.datasets.ingestion.applicator import canonical_applicator
 from gynbtnet.datasets.ingestion.scan_metadata import ScanMetadata
 from gynbtnet.imaging.files.volume_files import is_image_file, without_suffix
 from gynbtnet.imaging.printed_names import unicode_composed
+from gynbtnet.runtime.csv_rows import read_csv_rows
 from gynbtnet.runtime.errors import BadInput
 
 _CHANNEL = "channel:"
@@ -51,16 +50,11 @@ class PatientTable:
         """Read a table for scans below ``sources``.
 
         Raises:
-            BadInput: If the file is not such a table, two rows have the same folder, or the file of a further channel
-                is absent.
+            BadInput: If the file is not such a table, or a row has too many cells. Also if two rows have the same
+                folder, or the file of a further channel is absent.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"The table {path} can't be read; expected a CSV file in UTF-8.") from error
-        header = text.partition("\n")[0]
-        reader = csv.DictReader(text.splitlines(), delimiter=";" if ";" in header and "," not in header else ",")
-        columns = [name.strip() for name in reader.fieldnames or ()]
+        table = read_csv_rows(Path(path))
+        columns = table.columns
         channels = tuple(name.removeprefix(_CHANNEL).strip() for name in columns if name.startswith(_CHANNEL))
         unknown = [name for name in columns if name not in _COLUMNS and not name.startswith(_CHANNEL)]
         if "folder" not in columns or unknown or len(set(columns)) < len(columns) or not all(channels):
@@ -69,15 +63,11 @@ class PatientTable:
                 "fraction, applicator and channel:NAME, each once."
             )
         rows: dict[PurePath, ScanMetadata] = {}
-        for number, row in enumerate(_read_rows(reader, path), start=2):
-            cells = dict(
-                zip(columns, ((cell or "").strip() for cell in list(row.values())[: len(columns)]), strict=True)
-            )
-            if any(cells.values()):
-                folder = PurePath(unicode_composed(cells["folder"]))
-                if folder in rows:
-                    raise BadInput(f"Line {number} of the table {path} repeats {folder}; expected one row each.")
-                rows[folder] = _parse_row(cells, channels, f"Line {number} of the table {path}", sources)
+        for number, cells in table.rows.items():
+            folder = PurePath(unicode_composed(cells["folder"]))
+            if folder in rows:
+                raise BadInput(f"Line {number} of the table {path} repeats {folder}; expected one row each.")
+            rows[folder] = _parse_row(cells, channels, f"Line {number} of the table {path}", sources)
         return cls(Path(path), channels, rows)
 
     def read_metadata(self, path: PurePath, root: Path) -> ScanMetadata:
@@ -106,14 +96,7 @@ class PatientTable:
         return {row.with_name(without_suffix(row.name)): row for row in self.rows if is_image_file(Path(row))}
 
 
-def _read_rows(reader: Iterable[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        yield from reader
-    except csv.Error as error:  # a cell of more than 131,072 characters, for instance
-        raise BadInput(f"The table {path} can't be read ({error}); expected a CSV file in UTF-8.") from error
-
-
-def _parse_row(cells: dict[str, str], channels: tuple[str, ...], line: str, sources: Sequence[Path]) -> ScanMetadata:
+def _parse_row(cells: Mapping[str, str], channels: tuple[str, ...], line: str, sources: Sequence[Path]) -> ScanMetadata:
     """Return the metadata of a row; ``line`` names the row in messages."""
     if not cells["folder"]:
         raise BadInput(f"{line} names no folder; expected the folder of its scan, or . for the source itself.")

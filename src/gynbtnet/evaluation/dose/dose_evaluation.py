@@ -20,7 +20,7 @@ from gynbtnet.evaluation.dose.course_differences import course_differences
 from gynbtnet.evaluation.dose.deliveries import Delivery, plan_deliveries
 from gynbtnet.evaluation.dose.dvh_plot import dvh_figure
 from gynbtnet.evaluation.dose.external_beam import ExternalBeam
-from gynbtnet.evaluation.dose.files import DoseFiles, find_doses, read_dose
+from gynbtnet.evaluation.dose.files import DoseFiles, describe_problems, find_doses, read_dose
 from gynbtnet.evaluation.dose.metrics import dose_metric_names, is_target
 from gynbtnet.evaluation.dose.pages.patient_pages import CaseContours, PatientDose, page_address, write_patient_page
 from gynbtnet.evaluation.dose.pages.report import DoseContent, dose_report
@@ -28,7 +28,7 @@ from gynbtnet.evaluation.dose.pages.viewed_dose import viewed_dose
 from gynbtnet.evaluation.dose.patient_table import patient_frame
 from gynbtnet.evaluation.dose.plan_metrics import plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
-from gynbtnet.evaluation.dose.score import CaseDose, DoseScore, score_dose
+from gynbtnet.evaluation.dose.score import CaseDose, DoseScore, case_without_scores, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
 from gynbtnet.evaluation.metrics.evaluation import map_cases, read_matching_prediction, read_truth
 from gynbtnet.evaluation.metrics.settings import DoseSettings
@@ -39,6 +39,7 @@ from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.picture import render_picture
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.parallel import failure_reason
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.progress import track
 
@@ -74,10 +75,13 @@ class DoseEvaluation:
     Attributes:
         scores: doses of cases, in the order of the cohort.
         courses: total doses of the patients' courses.
+        failed: id and reason of each case that could not be evaluated, whose rows have no values, and of each scan
+            that was left out.
     """
 
     scores: tuple[DoseScore, ...]
     courses: tuple[CourseDose, ...]
+    failed: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def load(cls, folder: Path) -> "DoseEvaluation":
@@ -103,6 +107,7 @@ def evaluate_dose(
     settings: DoseSettings | None = None,
     names: StructureNames | None = None,
     jobs: int = 1,
+    left_out: Sequence[tuple[str, str]] = (),
 ) -> DoseEvaluation:
     """Compute the dose-volume metrics of every case, and add up the fractions of each patient.
 
@@ -112,7 +117,8 @@ def evaluate_dose(
     - ``plan_metrics.csv``: volume, mean dose, V100 and others.
     - ``eqd2.csv``: one row per patient, structure and metric; ``patients.csv``: one row per patient.
     - ``dvh.csv`` and ``dvh.png``: histograms.
-    - ``report.html``, ``patients/PATIENT.html`` and ``dose.md`` for people; ``dose.json`` has the settings.
+    - ``report.html``, ``patients/PATIENT.html`` and ``dose.md`` for people.
+    - ``dose.json``: the settings, and the cases that could not be evaluated.
     - With predictions ``bland_altman_d2cc.png``, ``.csv`` and ``_limits.csv``, and the same for D90.
 
     Args:
@@ -126,13 +132,15 @@ def evaluate_dose(
         settings: α/β, and the number of fractions per plan.
         names: table that identifies targets; default: the built-in table.
         jobs: number of cases at once, each in a separate process.
+        left_out: name and reason of scans that are not in the cohort because they can't be used; they are listed.
 
     Returns:
-        The doses of cases and of courses.
+        The doses of cases and of courses. A case whose contours, dose or plan can't be used has rows without values,
+        and its patient is not judged.
 
     Raises:
-        BadInput: If there are no cases or no doses, or contours or a dose cannot be read. If the aims contain a metric
-            that a structure does not have. If ``out`` contains anything other than an earlier result.
+        BadInput: If there are no cases or no doses, or if no dose can be evaluated. If the aims contain a metric that a
+            structure does not have. If ``out`` contains anything other than an earlier result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
     ensure_replaceable(out, DOSE_FILES, "dose.csv", folders=dict.fromkeys((VIEWER_FOLDER, PATIENTS_FOLDER), ".html"))
@@ -143,6 +151,9 @@ def evaluate_dose(
     deliveries = plan_deliveries(cohort.cases, files, settings)
     work = partial(_evaluate_case, cohort.structures, files, deliveries, predictions, names, settings)
     results = map_cases(work, cohort.cases, title="Dose", jobs=jobs)
+    failed = {case.id: result.problem for case, result in zip(cohort.cases, results, strict=True) if result.problem}
+    if failed and not any(files[case.id].paths and case.id not in failed for case in cohort.cases):
+        raise BadInput(describe_problems(tuple(failed.values()), len(cohort.cases)))
     scores = tuple(score for result in results for score in result.scores)
     further = [metric for result in results for metric in result.further]
     curves = pd.concat([result.curves for result in results if len(result.curves)])
@@ -182,7 +193,8 @@ def evaluate_dose(
             prescription_gy=settings.prescription_gy,
         )
         for patient in track(cohort.patients, "Draw patients"):
-            own = [case for case in cohort.cases if case.patient == patient and files[case.id].paths]
+            of_patient = [case for case in cohort.cases if case.patient == patient and case.id not in failed]
+            own = [case for case in of_patient if files[case.id].paths]
             if own:
                 selected = _patient_dose(patient, own, cohort, content, predictions)
                 draw = partial(_draw_fraction, cohort.structures, files, deliveries, predictions, names)
@@ -194,9 +206,10 @@ def evaluate_dose(
             "aims": aims.model_dump(exclude_none=True),
             "synthetic": cohort.synthetic,
         }
+        manifest["not_evaluated"] = failed | dict(left_out)
         manifest["external_beam"] = {patient: asdict(beam) for patient, beam in (external or {}).items()}
         (folder / "dose.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return DoseEvaluation(scores, tuple(courses))
+    return DoseEvaluation(scores, tuple(courses), (*failed.items(), *left_out))
 
 
 def check_aims(aims: PlanningAims, structures: Sequence[str], names: StructureNames) -> None:
@@ -288,16 +301,33 @@ def _evaluate_case(
     settings: DoseSettings,
     case: Case,
 ) -> CaseDose:
+    """Return the doses of a case; if something can't be used, rows without values and the reason."""
+    problem = files[case.id].problem or deliveries[case.id].problem
+    if not problem:
+        try:
+            return _score_case(structures, files[case.id], deliveries[case.id], predictions, names, settings, case)
+        except Exception as error:
+            problem = failure_reason(error)
+    predicted = predictions is not None or case.source.automatic
+    return case_without_scores(case, structures, names, problem, predicted=predicted)
+
+
+def _score_case(
+    structures: tuple[str, ...],
+    files: DoseFiles,
+    delivery: Delivery,
+    predictions: Path | None,
+    names: StructureNames,
+    settings: DoseSettings,
+    case: Case,
+) -> CaseDose:
     manual = read_truth(case, structures)
     automatic = None if predictions is None else read_matching_prediction(case, predictions, manual)
     if case.source.automatic:  # the cohort's contours are no manual ones
         automatic = automatic or manual
         case = replace(case, missing=tuple(structures))
-    paths = files[case.id].paths
-    doses = read_dose(paths) if paths else ()
-    return score_dose(
-        case, doses, manual, automatic, names, deliveries[case.id], settings.ends, settings.prescription_gy
-    )
+    doses = read_dose(files.paths) if files.paths else ()
+    return score_dose(case, doses, manual, automatic, names, delivery, settings.ends, settings.prescription_gy)
 
 
 def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:

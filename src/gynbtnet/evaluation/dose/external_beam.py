@@ -1,15 +1,15 @@
 """External beam radiotherapy of the patients, given before or with the brachytherapy."""
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gynbtnet.evaluation.dose.eqd2 import to_eqd2
+from gynbtnet.runtime.csv_rows import read_csv_rows
 from gynbtnet.runtime.errors import BadInput
 
-_COURSE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*(\d+)\s*")
+_COURSE = re.compile(r"\s*([0-9]{1,6}(?:\.[0-9]{1,20})?)\s*/\s*([0-9]{1,6})\s*")
 _COLUMNS = ("patient", "dose_gy", "fractions")
 
 
@@ -39,8 +39,8 @@ def parse_external_beam(
     """Parse the external beam radiotherapy of patients.
 
     Args:
-        text: Gy/fractions for all patients, such as "45/25", or the path of a CSV file with the columns patient,
-            dose_gy and fractions.
+        text: Gy/fractions for all patients, such as "45/25", or the path of a CSV file. Its columns are patient,
+            dose_gy and fractions, separated by commas or semicolons.
         patients: study IDs.
         study_ids: study ID by the patient's identifier in the source, which a file may contain instead.
         known: study IDs of other patients that a file may list.
@@ -63,37 +63,35 @@ def parse_external_beam(
     patients = tuple(patients)
     allowed = {*patients, *known}
     beams: dict[str, ExternalBeam] = {}
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            if not set(_COLUMNS).issubset(reader.fieldnames or ()):
-                raise KeyError("columns")
-            for number, row in enumerate(reader, start=2):
-                written = row["patient"].strip()
-                patient = (study_ids or {}).get(written, written)
-                if patient not in allowed:
-                    raise BadInput(
-                        f"Row {number} of {path} lists a patient who is not in the cohort. Expected study IDs such as "
-                        f"{min(allowed, default='patient-001')}, or the PatientIDs that were ingested: correct the row."
-                    )
-                if patient in beams:
-                    raise BadInput(f"{path} lists a patient in two rows; expected one row per patient.")
-                beams[patient] = _external_beam(row["dose_gy"], row["fractions"], str(path))
-    except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read; expected a CSV file with the columns {', '.join(_COLUMNS)}.") from error
+    table = read_csv_rows(path)
+    if not set(_COLUMNS).issubset(table.columns) or len(set(table.columns)) < len(table.columns):
+        raise BadInput(
+            f"{path} has the columns {', '.join(table.columns) or 'of an empty file'}; expected a CSV file with the "
+            f"columns {', '.join(_COLUMNS)}, each once."
+        )
+    for number, row in table.rows.items():
+        written = row["patient"]
+        patient = (study_ids or {}).get(written, written)
+        if patient not in allowed:
+            raise BadInput(
+                f"Row {number} of {path} lists a patient who is not in the cohort. Expected study IDs such as "
+                f"{min(allowed, default='patient-001')}, or the PatientIDs that were ingested: correct the row."
+            )
+        if patient in beams:
+            raise BadInput(f"{path} lists a patient in two rows; expected one row per patient.")
+        dose_gy = row["dose_gy"].replace(",", ".") if table.delimiter == ";" else row["dose_gy"]  # a decimal comma
+        beams[patient] = _external_beam(dose_gy, row["fractions"], f"Row {number} of {path}")
     if not beams:
         raise BadInput(f"{path} lists no patient; expected one row per patient below {','.join(_COLUMNS)}.")
     return {patient: beams[patient] for patient in patients if patient in beams}
 
 
 def _external_beam(dose_gy: str, fractions: str, source: str) -> ExternalBeam:
-    try:
-        beam = ExternalBeam(float(dose_gy), int(fractions))
-    except (ValueError, TypeError):  # TypeError: a row of the file ends early
-        beam = None
-    if beam is None or not 0 <= beam.dose_gy <= 200 or not 1 <= beam.fractions <= 100:
+    course = _COURSE.fullmatch(f"{dose_gy}/{fractions}")
+    beam = ExternalBeam(float(course[1]), int(course[2])) if course else None
+    if beam is None or not beam.dose_gy <= 200 or not 1 <= beam.fractions <= 100:
         raise BadInput(
-            f"{source} gives {dose_gy} Gy in {fractions} fractions of external beam. Expected: 0 to 200 Gy in 1 to "
-            "100 fractions, such as 45/25, or 0/1 if there was none."
+            f"{source} gives {dose_gy or '(nothing)'} Gy in {fractions or '(no)'} fractions of external beam. "
+            "Expected: 0 to 200 Gy in 1 to 100 fractions, such as 45/25, or 0/1 if there was none."
         )
     return beam

@@ -35,7 +35,7 @@ def isodose_masks(doses: Sequence[Volume], image: Volume, divisor: float = 1) ->
 def isodoses_of_cases(cases: Sequence[Case], folder: Path | None = None) -> DrawIsodoses:
     """Find the doses of cases, and return the function that draws their isodoses.
 
-    A dose is shown as it is stored. A dose that cannot be read leaves only its own case without isodoses.
+    A dose is shown as it is stored. A dose that cannot be used leaves only its own case without isodoses.
 
     Args:
         cases: cases to find doses for.
@@ -43,15 +43,17 @@ def isodoses_of_cases(cases: Sequence[Case], folder: Path | None = None) -> Draw
             that the cases were ingested from; cases without one have no isodoses.
 
     Raises:
-        BadInput: If a given folder does not exist, has no dose of any case, or has a damaged one.
+        BadInput: If a given folder does not exist, or has no dose of any case that can be used.
     """
     files = find_doses(cases, folder) if folder else _ingested_doses(cases)
 
     def draw(case_id: str, image: Volume) -> CaseIsodoses:
         dose = files.get(case_id, DoseFiles())
-        if not dose.paths:
+        if not dose.paths and not dose.problem:
             return CaseIsodoses()
         try:
+            if dose.problem:
+                raise BadInput(dose.problem)
             masks = isodose_masks(read_dose(dose.paths), image)
         except BadInput as error:
             console.print(f"{case_id} has no isodoses. {error}")
@@ -63,10 +65,5 @@ def isodoses_of_cases(cases: Sequence[Case], folder: Path | None = None) -> Draw
 
 
 def _ingested_doses(cases: Sequence[Case]) -> Mapping[str, DoseFiles]:
-    """Return the doses in the folders that cases were ingested from; none if they can't be assigned, with a message."""
-    present = [case for case in cases if case.source.ct_folder and case.source.ct_folder.is_dir()]
-    try:
-        return search_doses(present)
-    except BadInput as error:
-        console.print(f"No case has isodoses. {error}")
-        return {}
+    """Return the doses in the folders that cases were ingested from."""
+    return search_doses([case for case in cases if case.source.ct_folder and case.source.ct_folder.is_dir()])

@@ -44,6 +44,8 @@ def is_bound(note: str) -> bool:
 
 NO_CONTOUR = DoseMetric(math.nan, "no contour")
 NO_DOSE = DoseMetric(math.nan, "no dose")
+NOT_EVALUATED = DoseMetric(math.nan, "not evaluated, see dose.json")
+"""A case whose contours, dose or plan can't be used."""
 
 
 def is_target(structure: str, names: StructureNames) -> bool:

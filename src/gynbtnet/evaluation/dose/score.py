@@ -10,7 +10,14 @@ import pandas as pd
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.dose.deliveries import ONCE, Delivery
 from gynbtnet.evaluation.dose.dvh import DoseVolumeHistogram, dose_volume_histogram
-from gynbtnet.evaluation.dose.metrics import NO_CONTOUR, NO_DOSE, dose_metric, dose_metric_names, is_bound
+from gynbtnet.evaluation.dose.metrics import (
+    NO_CONTOUR,
+    NO_DOSE,
+    NOT_EVALUATED,
+    dose_metric,
+    dose_metric_names,
+    is_bound,
+)
 from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metrics
 from gynbtnet.imaging.contours.subslices import Ends
 from gynbtnet.imaging.structure_names import StructureNames
@@ -79,11 +86,13 @@ class CaseDose:
         scores: metrics with a total over a course.
         further: the other metrics.
         curves: histograms as a table with ``CURVE_COLUMNS``.
+        problem: reason why the case could not be evaluated, a sentence; otherwise empty.
     """
 
     scores: Sequence[DoseScore]
     further: Sequence[PlanMetric]
     curves: pd.DataFrame
+    problem: str = ""
 
 
 def score_dose(
@@ -124,10 +133,10 @@ def score_dose(
             if segmentation is not None and doses and not (source == MANUAL and is_unknown)
         }
         scores += [
-            replace(
+            _with_delivery(
                 _score(case, structure, metric, histograms, automatic is not None, bool(doses)),
-                fractions=delivery.fractions,
-                planned_fractions=delivery.planned,
+                delivery,
+                is_predicted=automatic is not None,
             )
             for metric in dose_metric_names(structure, names)
         ]
@@ -143,6 +152,38 @@ def score_dose(
             )
         curves += [_curve(case.id, structure, source, dose) for source, dose in histograms.items() if dose.inside_cm3]
     return CaseDose(scores, further, pd.concat(curves) if curves else pd.DataFrame(columns=CURVE_COLUMNS))
+
+
+def case_without_scores(
+    case: Case, structures: Sequence[str], names: StructureNames, problem: str, *, predicted: bool
+) -> CaseDose:
+    """Return a case that could not be evaluated, with a row without value per structure and metric.
+
+    Args:
+        case: the case.
+        structures: structures of the cohort.
+        names: table that identifies targets.
+        problem: the reason, a sentence.
+        predicted: whether there are predicted contours.
+    """
+    note = NOT_EVALUATED.note
+    scores = [
+        DoseScore(
+            case=case.id,
+            patient=case.patient,
+            fraction=case.fraction,
+            structure=structure,
+            metric=metric,
+            manual_gy=math.nan,
+            automatic_gy=math.nan,
+            difference_gy=math.nan,
+            manual_note=note,
+            automatic_note=note if predicted else "",
+        )
+        for structure in structures
+        for metric in dose_metric_names(structure, names)
+    ]
+    return CaseDose(scores, (), pd.DataFrame(columns=CURVE_COLUMNS), problem)
 
 
 def _score(
@@ -173,6 +214,19 @@ def _score(
         manual_note=manual.note,
         automatic_note=automatic.note if is_predicted else "",
         interpolated_slices=case.interpolated.get(structure, 0),
+    )
+
+
+def _with_delivery(score: DoseScore, delivery: Delivery, *, is_predicted: bool) -> DoseScore:
+    """Return the score with its fractions, and with the doubt about them behind its own notes."""
+    notes = ("; ".join(filter(None, (note, delivery.note))) for note in (score.manual_note, score.automatic_note))
+    manual_note, automatic_note = notes
+    return replace(
+        score,
+        fractions=delivery.fractions,
+        planned_fractions=delivery.planned,
+        manual_note=manual_note,
+        automatic_note=automatic_note if is_predicted else "",
     )
 
 

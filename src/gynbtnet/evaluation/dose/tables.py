@@ -19,8 +19,8 @@ DOSE_METRIC_DEFINITIONS = (
     "Dose of one fraction in Gy. D90, D98 and D50: minimum dose to the hottest 90, 98 and 50 % of the volume. D2cc, "
     "D1cc and D0.1cc: minimum dose to the hottest 2, 1 and 0.1 cm³. Mean ± SD over the cases in which both contours "
     "have the metric. Difference: prediction minus reference. A case with a dose is not evaluable if a contour is "
-    "missing or smaller than the volume. The same is true if only a lower bound (≥) is known. Such cases are in no "
-    "mean. Fractions of one patient are not independent."
+    "missing or smaller than the volume. A case of which a file can't be used is not evaluable either. The same is "
+    "true if only a lower bound (≥) is known. Such cases are in no mean. Fractions of one patient are not independent."
 )
 """Text below every table of differences."""
 VERDICTS = ("aim met", "limit met", "aim missed", "limit missed")

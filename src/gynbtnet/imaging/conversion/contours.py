@@ -22,6 +22,7 @@ from gynbtnet.imaging.dicom.objects import check_overwrite
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_writer import write_rtstruct
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
+from gynbtnet.imaging.dicom.same_patient import is_of_other_patient, other_patient_note
 from gynbtnet.imaging.dicom.seg_reader import read_seg
 from gynbtnet.imaging.dicom.seg_writer import write_seg
 from gynbtnet.imaging.files.label_names import (
@@ -81,6 +82,8 @@ def convert_contours(
         assert ct is not None
         segmentation, report = _read_contours(source, source_format, ct, options)
         notes = _contour_notes(report, segmentation, options, in_label_map=in_label_map)
+        if is_of_other_patient(source, ct.patient_id):
+            notes = (other_patient_note(source), *notes)
     else:
         segmentation, notes = _read_labels(source, options)
         if ct is not None:

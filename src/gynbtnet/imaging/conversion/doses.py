@@ -16,6 +16,7 @@ from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.rt.dose_sum import sum_doses
 from gynbtnet.imaging.dicom.rt.rtdose_reader import Dose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
+from gynbtnet.imaging.dicom.same_patient import is_of_other_patient, other_patient_note
 from gynbtnet.imaging.files.volume_files import is_image_file, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.resample_to_grid import voxels_outside
@@ -44,7 +45,9 @@ def convert_doses(doses: Sequence[Dose], out: Path, options: Conversion, to: Out
         raise BadInput(f"A dose has another frame of reference than the CT in {options.ct}; give the CT of its plan.")
     grid = ct.volume.geometry if ct is not None and to == "image" else doses[0].grid.geometry
     total = sum_doses(doses, grid)
-    notes = (*(ct.notes if ct else ()), *_outside_doses(doses, grid))
+    paths = [dose.path for dose in doses if dose.path is not None]
+    others = [other_patient_note(path) for path in paths if ct is not None and is_of_other_patient(path, ct.patient_id)]
+    notes = (*(ct.notes if ct else ()), *others, *_outside_doses(doses, grid))
     if to == "image":
         check_is_image_file(out)
         write_volume(total, out)

@@ -68,6 +68,57 @@ def test_nothing_counts_twice():
     assert np.array_equal(sum_doses([both], GRID).array, both.grid.array)
 
 
+def test_nothing_counts_twice_if_no_dose_states_its_plan():
+    """Anonymisers remove ReferencedRTPlanSequence from all files; the PLAN dose contains its beams and setups."""
+    plan = dose("1", plan=())
+    shares = [
+        replace(plan, uid=uid, summation_type=kind, grid=replace(plan.grid, array=plan.grid.array * share))
+        for uid, kind, share in (
+            ("beam 1", "BEAM", 0.4),
+            ("beam 2", "BEAM", 0.6),
+            ("brachy", "BRACHY", 1),
+            ("fraction", "FRACTION", 1),
+        )
+    ]
+    both = replace(plan, uid="5", summation_type="MULTI_PLAN")
+
+    def counted_uids(*doses):
+        return [counted.uid for group in group_doses_by_plan(doses).values() for counted in group]
+
+    for parts in (shares[:2], shares[2:3], shares, [both]):
+        assert counted_uids(plan, *parts) == counted_uids(*parts, plan) == [plan.uid]
+    assert counted_uids(*shares, both) == ["fraction"]
+    assert counted_uids(*shares[:2], both) == ["beam 1", "beam 2"]
+
+
+@pytest.mark.parametrize("kinds", [("PLAN", "BEAM"), ("BEAM", "PLAN"), ("PLAN", "PLAN")])
+def test_a_dose_with_a_plan_is_not_added_to_one_without(kinds):
+    with pytest.raises(BadInput, match=r"The dose 1 doesn't state its plan .*, and The dose 2 does"):
+        sum_doses([dose("1", plan=(), summation=kinds[0]), dose("2", summation=kinds[1], seed=1)], GRID)
+
+
+@pytest.mark.parametrize(
+    ("doses", "sentence"),
+    [
+        (
+            [dose("1", plan=()), dose("2", plan=(), summation="BRACHY", seed=1)],
+            "The dose 1 and The dose 2 don't state their plan .* exceeds the PLAN dose",
+        ),
+        (
+            [dose("1", plan=()), dose("2", plan=(), seed=1)],
+            r"different PLAN doses and don't state their plan \(ReferencedRTPlanSequence\); expected one",
+        ),
+        (
+            [dose("1", plan=(), summation="BEAM"), dose("2", plan=(), summation="BEAM")],
+            "are equal BEAM doses and don't state of which part",
+        ),
+    ],
+)
+def test_doses_that_do_not_state_their_plan(doses, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        sum_doses(doses, GRID)
+
+
 @pytest.mark.parametrize(
     ("doses", "sentence"),
     [

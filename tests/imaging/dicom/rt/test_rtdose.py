@@ -89,6 +89,8 @@ def test_negative_doses_are_refused(ct, tmp_path):
         write_rtdose(Volume(np.full((2, 2, 2), -1.0), Geometry((2, 2, 2))), ct, tmp_path / "dose.dcm", description="")
 
 
-def test_no_dose_at_all_is_a_dose(ct, tmp_path):
+def test_a_dose_of_zeros_is_refused(ct, tmp_path):
+    """A plan that was not calculated would meet every limit of an organ."""
     write_rtdose(Volume(np.zeros((2, 2, 2)), Geometry((2, 2, 2))), ct, tmp_path / "dose.dcm", description="")
-    assert not read_rtdose(tmp_path / "dose.dcm").grid.array.any()
+    with pytest.raises(BadInput, match="holds no dose above 0 Gy"):
+        read_rtdose(tmp_path / "dose.dcm")

@@ -45,7 +45,7 @@ class Fixed:
     """First stage of a cascade with a known result."""
 
     labels: np.ndarray
-    mirror_axes: tuple[str, ...] = ("x",)
+    mirror_axes: tuple[Any, ...] = ("x",)
 
     @property
     def configuration(self) -> "Fixed":

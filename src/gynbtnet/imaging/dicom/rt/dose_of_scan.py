@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gynbtnet.imaging.dicom.series import FoundSeries
+from gynbtnet.runtime.errors import BadInput
 
 
 class ScanIdentity(Protocol):
@@ -27,7 +28,12 @@ class ScanIdentity(Protocol):
         """The PatientID."""
 
 
-def doses_of_scan(scan: ScanIdentity, doses: Iterable[FoundSeries], scans: Iterable[ScanIdentity]) -> tuple[Path, ...]:
+def doses_of_scan(
+    scan: ScanIdentity,
+    doses: Iterable[FoundSeries],
+    scans: Iterable[ScanIdentity],
+    contour_patient: str = "",
+) -> tuple[Path, ...]:
     """Return the RTDOSE files of a scan, sorted.
 
     A dose belongs to the scan with the same frame of reference; without a frame, to that with the same PatientID. If
@@ -38,12 +44,27 @@ def doses_of_scan(scan: ScanIdentity, doses: Iterable[FoundSeries], scans: Itera
         scan: the scan.
         doses: series of doses.
         scans: all scans that a dose could belong to; ``scan`` may be among them.
+        contour_patient: PatientID of the contours on the scan, which is not always that of the scan; empty if unknown.
+
+    Raises:
+        BadInput: If a dose would belong to the scan, but has another PatientID, which no other of these scans has.
     """
     frame_or_patient = _frame_or_patient(scan)
     own = [dose for dose in doses if _frame_or_patient(dose) == frame_or_patient]
-    others = {other.series_uid for other in scans if _frame_or_patient(other) == frame_or_patient} - {scan.series_uid}
+    others = [
+        other for other in scans if _frame_or_patient(other) == frame_or_patient and other.series_uid != scan.series_uid
+    ]
     if others or not any(frame_or_patient):
         own = [dose for dose in own if dose.study_uid and dose.study_uid == scan.study_uid]
+    patients = {scan.patient_id.strip(), contour_patient.strip()}
+    other_patients = {other.patient_id.strip() for other in others} - patients
+    own = [dose for dose in own if dose.patient_id.strip() not in other_patients - {""}]
+    foreign = [dose for dose in own if dose.patient_id.strip() not in {*patients, ""}]
+    if foreign and scan.patient_id.strip():
+        raise BadInput(
+            f"{foreign[0].files[0]} has another PatientID than the CT in whose frame of reference or study it is. "
+            "Expected the dose of the same patient: export both again, or remove the dose."
+        )
     return tuple(sorted(path for dose in own for path in dose.files))
 
 

@@ -6,6 +6,9 @@ C.8.8.3). A MULTI_PLAN dose counts only if none of its plans has its own dose, s
 PLAN doses of one plan are one dose that was exported twice. If they differ, such as doses of two algorithms, that is an
 error. The same holds for two doses of one beam, setup or fraction group. Two equal doses of a plan that don't state
 their beam are an error, since they may be copies.
+
+Doses that don't state their plan, such as those from some anonymisers, are taken as doses of one plan. It is an error
+if they can't be, or if other doses state their plan: then it is unknown whether one contains the other.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +23,8 @@ from gynbtnet.runtime.errors import BadInput
 
 _SUMMED = (("FRACTION",), ("BRACHY", "BEAM"))
 """Types whose doses are added, each only if a plan has none of the earlier ones, which contain them."""
+_MAX_EXCESS = 0.01
+"""Maximum excess of the parts of a plan over its PLAN dose, as a share of the maximum; both are rounded."""
 _TYPES = ("PLAN", "FRACTION", "BRACHY", "BEAM", "MULTI_PLAN")
 
 
@@ -29,7 +34,7 @@ def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple
     Raises:
         BadInput: If a dose has an unknown DoseSummationType, or physical and effective doses are mixed. Also if two
             PLAN doses of a plan, two MULTI_PLAN doses of a set of plans, or two doses of one beam differ. Also if two
-            doses are equal and don't state their beam.
+            doses are equal and don't state their beam, or if it is unknown which doses belong to one plan.
     """
     distinct = list({dose.uid or str(id(dose)): dose for dose in doses}.values())
     types = sorted({dose.dose_type for dose in distinct})
@@ -44,15 +49,43 @@ def group_doses_by_plan(doses: Sequence[Dose]) -> Mapping[tuple[str, ...], tuple
             f"A dose has the DoseSummationType “{unknown[0]}”; expected {', '.join(_TYPES)}: export "
             "the dose of the plan."
         )
+    _check_plans_are_known(distinct)
     groups: dict[tuple[str, ...], tuple[Dose, ...]] = {}
     for accepted in (("PLAN",), *_SUMMED, ("MULTI_PLAN",)):
-        covered = {plan for plans in groups for plan in plans}
+        covered = {plan for plans in groups for plan in plans or ("",)}
         for dose in distinct:
-            if dose.summation_type in accepted and not covered.intersection(dose.plan_uids):
+            if dose.summation_type in accepted and not covered.intersection(dose.plan_uids or ("",)):
                 before = groups.get(dose.plan_uids, ())
                 if not any(_is_copy(dose, other) for other in before):
                     groups[dose.plan_uids] = (*before, dose)
     return groups
+
+
+def _check_plans_are_known(doses: Sequence[Dose]) -> None:
+    """Check that doses without a plan reference can be doses of one plan, and that no other dose states its plan.
+
+    Raises:
+        BadInput: If they can't be, or if another dose states its plan.
+    """
+    unknown = [dose for dose in doses if not dose.plan_uids]
+    known = [dose for dose in doses if dose.plan_uids]
+    if unknown and known:
+        raise BadInput(
+            f"{_title(unknown[0])} doesn't state its plan (ReferencedRTPlanSequence), and {_title(known[0])} does. It "
+            "is unknown whether one contains the other. Give only one of them, or export both with their plan."
+        )
+    plans = [dose for dose in unknown if dose.summation_type == "PLAN"]
+    parts = [dose for dose in unknown if any(dose.summation_type in kinds for kinds in _SUMMED)]
+    for plan in plans[:1]:
+        largest = float(plan.grid.array.max()) * _MAX_EXCESS
+        for part in parts:
+            is_same_grid = part.grid.geometry.is_same(plan.grid.geometry)
+            if is_same_grid and float((part.grid.array - plan.grid.array).max()) > largest:
+                raise BadInput(
+                    f"{_title(plan)} and {_title(part)} don't state their plan (ReferencedRTPlanSequence). The "
+                    f"{part.summation_type} dose exceeds the PLAN dose, so that it is a dose of another plan. Expected "
+                    "doses of one plan: remove the others."
+                )
 
 
 def _is_copy(dose: Dose, other: Dose) -> bool:
@@ -65,16 +98,18 @@ def _is_copy(dose: Dose, other: Dose) -> bool:
     titles = f"{_title(other)} and {_title(dose)}"
     if is_part and (dose.part != other.part or not dose.part):
         if dose.part == other.part and _has_equal_values(dose, other):
+            of_plan = " of the same plan" if dose.plan_uids else ""
             raise BadInput(
-                f"{titles} are equal {dose.summation_type} doses of the same plan and don't state of which part. "
+                f"{titles} are equal {dose.summation_type} doses{of_plan} and don't state of which part of a plan. "
                 "Expected doses of different parts: remove one if it is a copy, or export the dose of the plan."
             )
         return False
     if _has_equal_values(dose, other):
         return True
-    whole = f"the same {' and '.join(dose.part)}" if is_part else "the same plan"
+    whole = f" of the same {' and '.join(dose.part)}" if is_part else " of the same plan" if dose.plan_uids else ""
+    unknown = "" if dose.plan_uids else " and don't state their plan (ReferencedRTPlanSequence)"
     raise BadInput(
-        f"{titles} are different {dose.summation_type} doses of {whole}; expected one: remove the other one."
+        f"{titles} are different {dose.summation_type} doses{whole}{unknown}; expected one: remove the other one."
     )
 
 

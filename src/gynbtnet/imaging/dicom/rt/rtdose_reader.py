@@ -82,8 +82,8 @@ def read_rtdose(path: Path) -> Dose:
 
     Raises:
         BadInput: If the file isn't an RTDOSE, or its dose is not physical or not in Gy. If its scaling is not
-            positive, a value is below 0, or the grid is impossibly large. If its frames are not equally spaced, or its
-            pixels are unreadable.
+            positive, a value is below 0, all are 0, or the grid is impossibly large. If its frames are not equally
+            spaced, or its pixels are unreadable.
     """
     path = Path(path)
     with dicom_errors_as_bad_input(path):
@@ -105,7 +105,8 @@ def read_rtdose(path: Path) -> Dose:
             summation_type=code_value(dose, "DoseSummationType").upper(),
             plan_uids=tuple(
                 sorted(
-                    str(plan.get("ReferencedSOPInstanceUID", "")) for plan in dose.get("ReferencedRTPlanSequence") or ()
+                    {uid_value(plan, "ReferencedSOPInstanceUID") for plan in dose.get("ReferencedRTPlanSequence") or ()}
+                    - {""}
                 )
             ),
             uid=uid_value(dose, "SOPInstanceUID"),
@@ -165,6 +166,8 @@ def _read_grid(dose: Dataset, path: Path) -> Volume:
             f"{path} holds doses up to {float(array.max()) * scaling:g} Gy; its values are probably negative and not "
             "marked as signed (PixelRepresentation), or its DoseGridScaling is wrong: export it again."
         )
+    if array.max() <= 0:
+        raise BadInput(f"{path} holds no dose above 0 Gy; expected a calculated dose: calculate it, and export it.")
     gy = np.empty(shape, np.float32)
     for frame, stored in zip(
         gy, array, strict=True

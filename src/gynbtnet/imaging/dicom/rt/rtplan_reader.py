@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, integer_value, read_header, uid_value
+from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, integer_value, read_object, uid_value
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ def read_rtplan(path: Path) -> PlannedTreatment:
         Number of fractions and kind of treatment.
 
     Raises:
-        BadInput: If the file is not a DICOM object.
+        BadInput: If the file is not a DICOM object, or was cut short.
     """
     with dicom_errors_as_bad_input(path):
-        plan = read_header(path, "an RTPLAN", ["SOPInstanceUID", "FractionGroupSequence", "BrachyTreatmentType"])
+        plan = read_object(path, "an RTPLAN")  # whole, so that an early end is noticed: a type of PDR may be cut off
         groups = plan.get("FractionGroupSequence") or ()
         counts = [integer_value(group, "NumberOfFractionsPlanned") for group in groups]
         return PlannedTreatment(
