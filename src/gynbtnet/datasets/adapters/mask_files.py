@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, lost_by_resampling
-from gynbtnet.imaging.binary_mask import as_mask
+from gynbtnet.imaging.files.binary_mask import as_mask
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import Overlap, paint_label_map
 from gynbtnet.imaging.resample_to_grid import resample_segmentation

@@ -10,12 +10,12 @@ from gynbtnet.datasets.adapters.dataset_json import DatasetJson
 from gynbtnet.datasets.case import Case
 from gynbtnet.evaluation.contours.contour_files import ContourFiles
 from gynbtnet.evaluation.metrics.evaluation import read_prediction_folder
-from gynbtnet.imaging.binary_mask import as_mask
 from gynbtnet.imaging.dicom.ct_series import CTSeries, CTSlice, read_ct_series
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.rt.rtstruct_rois import list_rois
 from gynbtnet.imaging.dicom.rtstruct_reference import read_reference
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.files.binary_mask import as_mask
 from gynbtnet.imaging.files.volume_files import is_image_file, read_volume, without_suffix
 from gynbtnet.imaging.label_map import paint_label_map
 from gynbtnet.imaging.structure_names import StructureNames

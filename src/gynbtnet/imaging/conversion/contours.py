@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.imaging.contour_report import ContourReport
 from gynbtnet.imaging.conversion.options import (
     DESCRIPTION,
     Conversion,
@@ -16,7 +17,6 @@ from gynbtnet.imaging.conversion.options import (
     check_is_image_file,
     impossible_conversion,
 )
-from gynbtnet.imaging.dicom.contour_report import ContourReport
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import check_overwrite
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct

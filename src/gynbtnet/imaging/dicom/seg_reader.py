@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydicom.dataset import Dataset
 
-from gynbtnet.imaging.dicom.contour_report import ContourReport
+from gynbtnet.imaging.contour_report import ContourReport
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import code_value, dicom_errors_as_bad_input, read_object, uid_value
 from gynbtnet.imaging.geometry import SAME_GRID, Geometry

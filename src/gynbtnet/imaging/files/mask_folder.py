@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gynbtnet.imaging.binary_mask import as_mask, is_other_image
+from gynbtnet.imaging.files.binary_mask import as_mask, is_other_image
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.label_map import paint_masks
 from gynbtnet.imaging.structure_masks import StructureMasks

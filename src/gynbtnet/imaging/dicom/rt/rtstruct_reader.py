@@ -12,7 +12,7 @@ scan, or more than a voxel outside the image. A structure with contours but with
 from collections.abc import Sequence
 from pathlib import Path
 
-from gynbtnet.imaging.dicom.contour_report import ContourReport
+from gynbtnet.imaging.contour_report import ContourReport
 from gynbtnet.imaging.dicom.ct_series import CTSeries
 from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input
 from gynbtnet.imaging.dicom.rt.contour_placement import align_with_slices, place_contours
