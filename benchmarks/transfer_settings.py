@@ -1,4 +1,4 @@
-"""Settings of stage 3 that decide what a pretrained encoder is worth if few patients are contoured.
+"""Settings of stage 3, from scratch and from a pretrained encoder, compared on the patients who choose settings.
 
 Stages 1 and 2 are those of learning curves that are under way. Stage 3 is trained from scratch and from them, with few
 settings changed in each run, the same patients, and the same budget. Runs are scored on the patients who choose
@@ -11,6 +11,7 @@ An interrupted run resumes when it is started again with the same --out. Prints 
 """
 
 import argparse
+import math
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,9 +26,11 @@ from gynbtnet.recipes import Recipe, load_curves
 from gynbtnet.runtime import BadInput
 from gynbtnet.training import Budget, SegmentationSettings
 
-ADAMW, SGD = {"learning_rate": 3e-3}, {"optimiser": "sgd", "momentum": 0.9, "learning_rate": 0.1}
+SCRATCH, ADAMW = {"learning_rate": 6e-3}, {"learning_rate": 3e-3}
+SGD = {"optimiser": "sgd", "momentum": 0.9, "learning_rate": 0.1}
 RUNS: dict[str, Mapping[str, Any]] = {
-    "scratch": {"learning_rate": 6e-3},
+    "scratch": SCRATCH,
+    "scratch-full-augmentation": SCRATCH | {"augmentation": "full"},
     "sgd": SGD,
     "sgd-encoder-0.1": SGD | {"encoder_learning_rate": 0.1},
     "adamw": ADAMW,
@@ -40,7 +43,7 @@ RUNS: dict[str, Mapping[str, Any]] = {
     "sgd-1e-2-heads-0.1": SGD | {"learning_rate": 1e-2, "new_head_learning_rate": 10},
     "adamw-full-augmentation": ADAMW | {"augmentation": "full"},
 }
-"""Changes of the curves' stage 3, by name; all but ``scratch`` start from stage 2. ``sgd`` is what the curves chose."""
+"""Changes of the curves' stage 3, by name; all but ``scratch…`` start from stage 2. The curves chose ``sgd``."""
 
 
 def stage_2(curves: Path, seed: int) -> Path:
@@ -69,6 +72,11 @@ def by_patient(result: TrialResult) -> dict[str, float]:
     return {patient: statistics.fmean(values) for patient, values in table.items()}
 
 
+def hd95_mm(result: TrialResult) -> float:
+    """Return the mean HD95 over structures and scans, mm."""
+    return statistics.fmean(score.hd95_mm for score in result.evaluation.scores if math.isfinite(score.hd95_mm))
+
+
 def cells(results: list[TrialResult], first: list[dict[str, float]]) -> tuple[str, ...]:
     """Return the row of a run: a result per draw, and those of the run that it is compared with."""
     values = [by_patient(result) for result in results]
@@ -77,6 +85,7 @@ def cells(results: list[TrialResult], first: list[dict[str, float]]) -> tuple[st
     return (
         f"{statistics.fmean(result.cost.steps for result in results):.0f}",
         *(f"{statistics.fmean(means):.3f}", ", ".join(f"{mean:.3f}" for mean in means)),
+        f"{statistics.fmean(hd95_mm(result) for result in results):.1f}",
         f"{statistics.fmean(differences):+.3f}",
         f"{sum(difference > 0 for difference in differences)} of {len(differences)}",
     )
@@ -103,13 +112,13 @@ def main() -> None:
         order = np.random.default_rng((split.seed, draw)).permutation(len(pool))
         training = tuple(sorted(pool[index] for index in order[: options.patients]))
         for name in options.runs:
-            start = None if name == "scratch" else stage_2(options.curves, draw % options.stages)
+            start = None if name.startswith("scratch") else stage_2(options.curves, draw % options.stages)
             trial = Trial(name, recipe_with(RUNS[name], budget), draw, training, scored, start)
             results[name].append(run_trial(trial, cohort, out / name / f"draw-{draw}", prepared=out / "prepared"))
     unit = options.unit.replace("cpu_seconds", "CPU seconds")
     print(f"\n{options.patients} contoured patients, {options.budget} {unit}, {len(scored)} patients scored\n")
-    print("| run | steps | mean DSC | by draw | minus the first run | patients and draws that are better |")
-    print("|---" * 6 + "|")
+    print("| run | steps | mean DSC | by draw | HD95, mm | minus the first run | patients and draws that are better |")
+    print("|---" * 7 + "|")
     first = [by_patient(result) for result in results[options.runs[0]]]
     for name, own in results.items():
         print(f"| {name} | {' | '.join(cells(own, first))} |")

@@ -98,7 +98,8 @@ def test_a_clinics_aliases_are_added_and_take_precedence(tmp_path):
     [
         ("- hr_ctv\n", "not a table of structures"),
         ("", "not a table of structures"),
-        ("1: [a]\n", "not a table of structures"),
+        ("1: [a]\n", "has a structure that YAML reads as a number; expected the identifier of a structure"),
+        ("no: [a]\n", "has a structure that YAML reads as false"),
         ("hr_ctv: CTV\n", "does not give “hr_ctv” a list of names"),
         ("hr_ctv: [1]\n", "gives “hr_ctv” an entry that YAML reads as a number; expected names: put it into quotes"),
         ("hr_ctv: [CTV, No]\n", "an entry that YAML reads as false; expected names: put it into quotes"),

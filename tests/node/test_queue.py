@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from gynbtnet.node.folders import REVIEW
+from gynbtnet.node.metrics import metrics_text
 from gynbtnet.node.queue import Queue, State
 from gynbtnet.node.status import status_rows
 from gynbtnet.runtime import BadInput
@@ -173,3 +174,9 @@ def test_destinations_of_databases_of_earlier_versions(queue, text, names):
 def test_a_comma_in_the_name_of_a_destination(queue):
     produce(queue, destinations=("room 1, TPS", "[x]"))
     assert queue.find("key").destinations == ("room 1, TPS", "[x]")
+
+
+def test_metrics_with_an_odd_name_of_a_destination(queue):
+    """Prometheus' text format escapes backslash, quotation mark and line feed in the value of a label."""
+    produce(queue, destinations=('the "old"\\new\nplanning',))
+    assert r'{destination="the \"old\"\\new\nplanning",state="waiting"} 1' in metrics_text(queue)

@@ -22,13 +22,18 @@ def metrics_text(queue: Queue) -> str:
     lines += [f'gynbtnet_series{{state="{state}"}} {states[state]}' for state in State]
     lines += ["# TYPE gynbtnet_deliveries gauge"]
     lines += [
-        f'gynbtnet_deliveries{{destination="{destination}",state="{state}"}} {count}'
+        f'gynbtnet_deliveries{{destination="{_escaped(destination)}",state="{state}"}} {count}'
         for (destination, state), count in sorted(deliveries.items())
     ]
     seconds = queue.expected_seconds()
     if seconds is not None:
         lines += ["# TYPE gynbtnet_prediction_seconds gauge", f"gynbtnet_prediction_seconds {seconds:.3f}"]
     return "\n".join(lines) + "\n"
+
+
+def _escaped(value: str) -> str:
+    """Return the value of a label as the format wants it."""
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def serve_metrics(queue: Queue, port: int) -> ThreadingHTTPServer:

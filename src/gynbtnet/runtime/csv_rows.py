@@ -36,6 +36,8 @@ def read_csv_rows(path: Path) -> CsvRows:
     Raises:
         BadInput: If the file can't be read, or a row has more cells than there are columns, such as a decimal comma.
     """
+    if not path.is_file():
+        raise BadInput(f"There is no file {path}; expected a CSV file.")
     try:
         text = path.read_bytes().decode("utf-8-sig")
         header = (text.splitlines() or [""])[0]

@@ -1,4 +1,4 @@
-"""Ratings: the sheet is checked line by line, and its summary is worked by hand."""
+"""Ratings: the sheet is checked row by row, and its summary is worked by hand."""
 
 import warnings
 
@@ -17,7 +17,7 @@ HEAD = "case,structure,rater,score\n"
 
 
 def test_the_sheet_of_a_german_excel(scanned, tmp_path):
-    """Byte order mark, semicolons, columns in another order, spaces, names as people write them, empty last lines."""
+    """Byte order mark, semicolons, columns in another order, spaces, names as people write them, empty rows."""
     (tmp_path / "a.csv").write_text("\ufeffRater;case;structure;score\nAnna; p1_f1 ;Bladder;4\n;;;\n\n", "utf-8")
     assert read_ratings(tmp_path / "a.csv", scanned) == (Rating("p1_f1", "bladder", "Anna", 4),)
 
@@ -25,15 +25,15 @@ def test_the_sheet_of_a_german_excel(scanned, tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (HEAD + "p9,bladder,A,4\n", "line 2: there is no case p9 among the 4 that are scored"),
-        (HEAD + "p1_f1,bladder,A,4\np1_f1,spleen,A,4\n", "line 3: spleen is not among the structures bladder, rectum"),
+        (HEAD + "p9,bladder,A,4\n", "Row 2 of .*: there is no case p9 among the 4 that are scored"),
+        (HEAD + "p1_f1,bladder,A,4\np1_f1,spleen,A,4\n", "Row 3 of .*: spleen is not among the structures bladder"),
         (HEAD + "p1_f1,bladder,A,6\n", "the score is 6; expected a whole number from 1 to 5"),
         (HEAD + "p1_f1,bladder,A,4.5\n", "the score is 4.5"),
         (HEAD + "p1_f1,bladder,A,\n", "the score is empty"),
         (HEAD + "p1_f1,bladder,,4\n", "the rater is empty"),
-        (HEAD + "p1_f1,bladder,A,4\np1_f1,Bladder,A,5\n", "line 3: A has rated bladder of p1_f1 before"),
-        (HEAD + "p1_f1,bladder,A\n", "line 2 has 3 cells; expected 4"),
-        (HEAD + "\np1_f1,bladder,A,4\n", "line 2 is empty"),
+        (HEAD + "p1_f1,bladder,A,4\np1_f1,Bladder,A,5\n", "Row 3 of .*: A has rated bladder of p1_f1 before"),
+        (HEAD + "p1_f1,bladder,A\n", "Row 2 of .*: the score is empty"),
+        (HEAD + "p1_f1,bladder,A,4,5\n", "Row 2 of .* has 5 cells; expected 4"),
         (HEAD, "has no ratings"),
         ("case,structure,score\n", "has the columns case, structure, score; expected case, structure, rater, score"),
         ("", "has the columns of an empty file"),
@@ -49,7 +49,7 @@ def test_files_that_are_no_sheet(scanned, tmp_path):
     with pytest.raises(BadInput, match="There is no file"):
         read_ratings(tmp_path / "absent.csv", scanned)
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00case")
-    with pytest.raises(BadInput, match="can't be read as CSV"):
+    with pytest.raises(BadInput, match="can't be read; expected a CSV file"):
         read_ratings(tmp_path / "a.csv", scanned)
 
 

@@ -35,8 +35,14 @@ def read_aliases(path: Path) -> dict[str, str]:
         raise BadInput(f"The alias file {path} can't be read ({error.strerror or error}); {_EXPECTED}.") from error
     if table is None and path.read_text(encoding="utf-8").strip():
         return {}
-    if not isinstance(table, dict) or not all(isinstance(structure, str) for structure in table):
+    if not isinstance(table, dict):
         raise BadInput(f"The alias file {path} is not a table of structures; {_EXPECTED}.")
+    for structure in table:
+        if not isinstance(structure, str):
+            raise BadInput(
+                f"The alias file {path} has a structure that YAML reads as {_kind(structure)}; expected the "
+                "identifier of a structure, such as bladder. If it is one, put it into quotes."
+            )
     aliases: dict[str, str] = {}
     structures: dict[str, str] = {}
     for written, names in table.items():
