@@ -515,6 +515,15 @@ def test_candidates_are_written_down_before_the_first_run(
         write_setup(replace(recipe, models={model.name: fewer}), ingested, folder)
 
 
+def test_resamples_may_change_and_the_margin_may_not(recipe: CurvesRecipe, ingested: Ingested, tmp_path: Path) -> None:
+    """Curves that were begun with 10,000 resamples are drawn again with others; the margin was written down."""
+    folder = CurvesFolder(tmp_path)
+    write_setup(replace(recipe, design=recipe.design.model_copy(update={"n_resamples": 10_000})), ingested, folder)
+    assert write_setup(recipe, ingested, folder).design == recipe.design
+    with pytest.raises(BadInput, match="were begun with another design"):
+        write_setup(replace(recipe, design=recipe.design.model_copy(update={"margin": 0.05})), ingested, folder)
+
+
 def test_a_single_model_is_compared_with_none(setup: CurvesSetup, tmp_path: Path) -> None:
     points, scores = tables(setup)
     points = points[points["model"] == "gynbtnet"]

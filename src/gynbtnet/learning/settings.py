@@ -27,5 +27,5 @@ class LearningSettings(Settings):
         0.1, ge=0, lt=1, description="Probability that a new patient is assigned to validation instead of training."
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of the intervals on the frozen test.")
-    n_resamples: int = Field(2000, ge=100, description="Bootstrap resamples of the frozen test patients.")
+    n_resamples: int = Field(100_000, ge=100, description="Bootstrap resamples of the frozen test patients.")
     seed: int = Field(0, ge=0, description="Seed of assignments, random choices and resamples.")

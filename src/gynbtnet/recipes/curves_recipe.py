@@ -55,7 +55,9 @@ class CurvesDesign(Settings):
     )
     reference: str = Field(description="Model that the others are compared with.")
     margin: float = Field(0.02, gt=0, description="DSC by which a model may be worse and still counts as not worse.")
-    n_resamples: int = Field(10_000, ge=100, description="Resamples of patients and seeds for an interval.")
+    n_resamples: int = Field(
+        100_000, ge=100, description="Resamples of patients and seeds for an interval; may be changed later."
+    )
 
     @model_validator(mode="after")
     def _has_points_in_order(self) -> Self:

@@ -176,7 +176,7 @@ def test_marks_are_the_papers(run: Callable[..., Comparison]) -> None:
         ("permutation", "By the paired t test by patient, 6 of the 6 marked values would be marked."),
         (
             "permutation",
-            "paired permutation by case, 2,000 random swaps, seed 0, Benjamini–Hochberg over 12 comparisons",
+            "paired permutation by case, all 16,777,216 swaps, Benjamini–Hochberg over 12 comparisons",
         ),
         ("tukey", "Tukey HSD, which allows for 3 pairs of models"),
         ("wilcoxon", "Wilcoxon signed-rank test, after Friedman's test, Holm over 3 pairs"),

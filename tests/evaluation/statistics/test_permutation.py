@@ -28,17 +28,26 @@ def test_exact_test_equals_scipy(n: int) -> None:
     assert ours.p[0] == np.mean(np.array(every) >= every[0] - 1e-9)
 
 
+def test_36_units_are_counted_as_sums_of_signed_ranks_are() -> None:
+    """Differences 1 to n with random signs: the exact p of Wilcoxon's test, from scipy's recursion."""
+    for n in (25, 36):
+        ranks = np.arange(1, n + 1) * np.where(np.random.default_rng(n).random(n) < 0.7, 1.0, -1.0)
+        ours = paired_permutation_test(ranks[:, None], names(n), 1000, 0)
+        assert (ours.exact, ours.n_permutations) == (True, 2**n)
+        assert ours.p[0] == pytest.approx(stats.wilcoxon(ranks, method="exact").pvalue, rel=1e-12)
+
+
 def test_random_swaps_are_close_to_scipy_and_repeatable() -> None:
-    pairs = np.random.default_rng(1).normal(0.25, 1, (2, 29))
+    pairs = np.random.default_rng(1).normal(0.25, 1, (2, 40))
     differences = (pairs[0] - pairs[1])[:, None]
-    ours = paired_permutation_test(differences, names(29), 100_000, 5)
+    ours = paired_permutation_test(differences, names(40), 100_000, 5)
     theirs = stats.permutation_test(
         pairs, lambda a, b, axis: (a - b).mean(axis=axis), permutation_type="samples", n_resamples=20_000, rng=1
     )
     assert (ours.exact, ours.n_permutations) == (False, 100_000)
     assert ours.p[0] == pytest.approx(theirs.pvalue, abs=5 * np.sqrt(theirs.pvalue / 20_000))
-    assert paired_permutation_test(differences, names(29), 100_000, 5).p[0] == ours.p[0]
-    assert paired_permutation_test(differences, names(29), 100_000, 6).p[0] != ours.p[0]
+    assert paired_permutation_test(differences, names(40), 100_000, 5).p[0] == ours.p[0]
+    assert paired_permutation_test(differences, names(40), 100_000, 6).p[0] != ours.p[0]
 
 
 def test_patients_by_hand() -> None:
@@ -57,7 +66,9 @@ def test_smallest_p_of_six_patients() -> None:
         == smallest_p(6)
         == 2 / 64
     )
-    assert paired_permutation_test(differences, names(29), 100_000, 0).p[0] == 1 / 100_001
+    assert paired_permutation_test(differences, names(29), 100_000, 0).p[0] == smallest_p(29)
+    many = np.random.default_rng(0).uniform(1, 2, (40, 1))
+    assert paired_permutation_test(many, names(40), 100_000, 0).p[0] == 1 / 100_001
 
 
 def test_no_cases_or_no_differences() -> None:
@@ -65,7 +76,7 @@ def test_no_cases_or_no_differences() -> None:
     assert paired_permutation_test(np.zeros((5, 1)), names(5), 1000, 0).p[0] == 1
 
 
-@pytest.mark.parametrize("n", [6, 29])
+@pytest.mark.parametrize("n", [6, 40])
 def test_an_undefined_difference_has_no_p(n: int) -> None:
     differences = np.random.default_rng(0).normal(1, 1, (n, 2))
     complete = paired_permutation_test(differences, names(n), 1000, 0)

@@ -25,7 +25,7 @@ class ComparisonSettings(Settings):
     margin: float | None = Field(None, gt=0, lt=1)
     """Largest acceptable disadvantage of our model in DSC, for a test of non-inferiority; None: no such test."""
     n_resamples: int = Field(100_000, ge=1000, le=10_000_000)
-    """Largest number of swaps of a permutation test."""
+    """Number of random swaps of a permutation test with more than 36 cases or patients; for fewer, all are counted."""
     seed: int = Field(0, ge=0)
     """Seed of the random swaps."""
 

@@ -21,7 +21,12 @@ from gynbtnet.evaluation.statistics.analysis_of_variance import one_way_anova, t
 from gynbtnet.evaluation.statistics.effect_size import EffectSizes, effect_sizes
 from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN, PairedValues, pair_values
 from gynbtnet.evaluation.statistics.patient_jackknife import patient_mean
-from gynbtnet.evaluation.statistics.permutation import PermutationTest, paired_permutation_test, smallest_p
+from gynbtnet.evaluation.statistics.permutation import (
+    MAX_EXACT_UNITS,
+    PermutationTest,
+    paired_permutation_test,
+    smallest_p,
+)
 from gynbtnet.evaluation.statistics.rank_tests import friedman_test, wilcoxon_signed_rank
 from gynbtnet.runtime.progress import track
 
@@ -68,7 +73,7 @@ def select_patient_test(n_patients: int, n_comparisons: int, n_resamples: int, l
     Args:
         n_patients: number of patients.
         n_comparisons: number of comparisons in the family.
-        n_resamples: maximum number of swaps.
+        n_resamples: number of random swaps for many patients.
         level: significance level.
 
     Returns:
@@ -78,7 +83,7 @@ def select_patient_test(n_patients: int, n_comparisons: int, n_resamples: int, l
         >>> select_patient_test(6, 15, 100_000, 0.01), select_patient_test(30, 15, 100_000, 0.01)
         ('patient_t', 'patient_permutation')
     """
-    smallest = max(smallest_p(n_patients), 1 / (n_resamples + 1))
+    smallest = smallest_p(n_patients) if n_patients <= MAX_EXACT_UNITS else 1 / (n_resamples + 1)
     return "patient_permutation" if smallest * n_comparisons < level else "patient_t"
 
 
@@ -98,7 +103,7 @@ def run_model_tests(
         ours: model that the others are compared with.
         structures: identifiers of structures.
         metrics: keys of :data:`BETTER_SIGN`.
-        n_resamples: maximum number of swaps of :func:`paired_permutation_test`.
+        n_resamples: number of random swaps of :func:`paired_permutation_test`.
         seed: seed of the swaps.
 
     Returns:

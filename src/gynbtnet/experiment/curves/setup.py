@@ -1,6 +1,6 @@
 """Setup of learning curves, written before the first run and needed with the tables to draw the figures."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gynbtnet.experiment.curves.earlier_stages import planned_steps
@@ -122,6 +122,8 @@ def read_setup(folder: CurvesFolder) -> CurvesSetup:
 
 
 def _check_same(setup: CurvesSetup, before: CurvesSetup, folder: CurvesFolder) -> None:
+    n_resamples = setup.design.n_resamples  # the precision of an interval, not what is compared
+    before = replace(before, design=before.design.model_copy(update={"n_resamples": n_resamples}))
     for name in ("design", "structures", "learning", "choosing", "held_out"):
         if getattr(setup, name) != getattr(before, name):
             raise BadInput(
