@@ -53,9 +53,8 @@ def test_what_the_data_do_not_tell_is_asked() -> None:
     assert re.search(sentence, delivery(5, scans=2, dose_is="fraction").problem)
     assert delivery(5, scans=2, dose_is="fraction", fractions_per_plan=1) == Delivery(1, 1, 5)
 
-    total = {"dose_is": "total"}
     sentence = r"RD\.dcm has no RTPLAN, .*number of fractions .*--fractions-per-plan"
-    assert re.search(sentence, delivery(0, **total).problem)
+    assert re.search(sentence, delivery(0, dose_is="total").problem)
     doubtful = {"p1_f1": DoseFiles((Path("RD.dcm"),), replace(DoseFiles().plan, doubt="refers to an RTPLAN"))}
     assert "RD.dcm refers to" in plan_deliveries([case(1)], doubtful, DoseSettings(dose_is="total"))["p1_f1"].problem
 
