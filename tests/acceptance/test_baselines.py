@@ -37,7 +37,7 @@ def files(folder: Path) -> dict[str, int]:
     """Every file and when it was written; what a look at a prepared folder or a recipe writes again is left out."""
     kept = ("models", "predictions", "evaluations")
     paths = [path for name in kept for path in (folder / name).rglob("*") if path.is_file()]
-    again = {"recipe.yaml", "scores.csv", "summary.csv", "summary.json", "summary.md"}
+    again = {"recipe.yaml", "evaluation.json", "scores.csv", "summary.csv", "summary.json", "summary.md"}
     return {
         str(path): path.stat().st_mtime_ns
         for path in paths

@@ -15,7 +15,7 @@ import torch
 from gynbtnet.datasets import Cohort, Split
 from gynbtnet.experiment.curves.curve_figures import budget_figure
 from gynbtnet.experiment.curves.curves_page import report_curves
-from gynbtnet.experiment.curves.differences import difference_table
+from gynbtnet.experiment.curves.differences import difference_table, patient_values, settings_of_points
 from gynbtnet.experiment.curves.earlier_stages import earlier_stages, planned_steps
 from gynbtnet.experiment.curves.findings import missing_runs
 from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
@@ -227,6 +227,28 @@ def test_differences_are_those_that_were_simulated(setup: CurvesSetup) -> None:
     expected = means.loc[own["run"]].mean()
     shown = table[(table["budget"] == 240) & (table["structure"] == "mean")]["mean_dsc"]
     assert shown.iloc[0] == pytest.approx(expected)
+
+
+def test_a_right_absence_is_perfect_if_another_run_is_wrong(setup: CurvesSetup) -> None:
+    """Four of eight patients have no rectum; all runs of one model predict one there, those of the others don't."""
+    points, scores = tables(setup)
+    wrong = scores["run"].isin(points.loc[points["model"] == "nnunet", "run"])
+    absent = scores["patient"].isin(["p0", "p1", "p2", "p3"]) & (scores["structure"] == STRUCTURES[1])
+    scores["dsc"] = np.where(absent, np.where(wrong, 0.0, np.nan), 0.8)
+    scores["hd95_mm"] = np.where(absent, np.where(wrong, 90.0, np.nan), 5.0)
+    scores["missing_in"] = np.where(absent, np.where(wrong, "truth", "both"), "none")
+    table = difference_table(points, scores, setup)
+    everyone = table[table["all_patients"] & (table["budget"] == 2160) & (table["other"] == "nnunet")]
+    shown = everyone.set_index("structure")[["held_out", "mean_dsc", "other_mean_dsc"]].T.to_dict("list")
+    assert shown[STRUCTURES[1]] == pytest.approx([8, 0.9, 0.4])
+    assert shown["mean"] == pytest.approx([8, 0.85, 0.6])
+    without = scores[~wrong]
+    right = difference_table(points[points["model"] != "nnunet"], without, setup)
+    assert set(right.loc[right["structure"] == STRUCTURES[1], "held_out"]) == {4}
+    setting = next(s for s in settings_of_points(points) if s.all_patients and s.budget == 2160)
+    distances = patient_values(points, scores, setting, "hd95_mm")
+    own = distances[(distances["structure"] == STRUCTURES[1]) & (distances["patient"] == "p0")]
+    assert set(own.loc[own["model"] == "gynbtnet", "value"]) == {0}
 
 
 def test_page_figures_and_tables_come_from_the_tables_alone(folder: Path) -> None:

@@ -82,11 +82,13 @@ def compare(
     from gynbtnet.cli.metric_tables import print_metrics
     from gynbtnet.datasets.cohort import Cohort
     from gynbtnet.evaluation.comparison.compare import compare
+    from gynbtnet.evaluation.comparison.folder import check_comparison_folder
     from gynbtnet.evaluation.comparison.report import report_comparison
     from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_metrics
     from gynbtnet.evaluation.comparison.tables.model_summary import summarise_models
     from gynbtnet.evaluation.comparison.tables.model_tables import model_table, pretraining_table
     from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
+    from gynbtnet.runtime.atomic_files import atomic_write
 
     models = _model_folders(model)
     folder = cohort or models.cohort
@@ -97,16 +99,19 @@ def compare(
         settings = settings.model_copy(update={"metrics": checked_metrics(metric)})
     patients = Cohort.load(folder)
     isodoses = isodoses_of_cases(patients.cases, doses)
-    compared = compare(
-        patients,
-        models.evaluations,
-        out,
-        ours=ours,
-        from_scratch=from_scratch,
-        predictions=models.predictions | _named(predictions or [], "--predictions"),
-        settings=settings,
-    )
-    page = report_comparison(compared, out, isodoses=isodoses)
+    check_comparison_folder(out)
+    with atomic_write(out) as partial:  # tables and page together
+        compared = compare(
+            patients,
+            models.evaluations,
+            partial,
+            ours=ours,
+            from_scratch=from_scratch,
+            predictions=models.predictions | _named(predictions or [], "--predictions"),
+            settings=settings,
+            unmarked=models.unmarked,
+        )
+        page = out / report_comparison(compared, partial, isodoses=isodoses).name
     scratch = (compared.from_scratch,) if compared.from_scratch else ()
     for table, others in ((model_table(compared), compared.rivals), (pretraining_table(compared), scratch)):
         if table:
@@ -121,19 +126,22 @@ def compare(
 
 @dataclass(frozen=True)
 class _ModelFolders:
-    """Folders of the given models, and the cohort if a benchmark folder has it."""
+    """Folders of the given models; of a benchmark folder also the cohort, and why a model carries no mark."""
 
     evaluations: dict[str, Path]
     predictions: dict[str, Path]
+    unmarked: dict[str, str]
     cohort: Path | None
 
 
 def _model_folders(arguments: Sequence[str]) -> _ModelFolders:
     """Find the folders of each argument: one model, or all models of a benchmark folder."""
     from gynbtnet.experiment.folders import compared_models
+    from gynbtnet.experiment.results_page import final_gains, unmarked_models
 
     evaluations: dict[str, Path] = {}
     predictions: dict[str, Path] = {}
+    unmarked: dict[str, str] = {}
     cohort = None
     for argument in arguments:
         if "=" in argument and not Path(argument).is_dir():
@@ -147,12 +155,13 @@ def _model_folders(arguments: Sequence[str]) -> _ModelFolders:
                 )
             folders = {model.name: model.evaluation for model in models}
             predictions |= {model.name: model.test_predictions for model in models}
+            unmarked |= unmarked_models(final_gains({model.name: model for model in models}))
             cohort = models[0].cohort("task")
         twice = folders.keys() & evaluations.keys()
         if twice:
             raise BadInput(f"Two models are called {min(twice)}; give them different names.")
         evaluations |= folders
-    return _ModelFolders(evaluations, predictions, cohort)
+    return _ModelFolders(evaluations, predictions, unmarked, cohort)
 
 
 def _named(arguments: Sequence[str], option: str) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -221,7 +222,9 @@ def dose(
     ] = None,
     course_fractions: Annotated[
         int | None,
-        typer.Option(help="Fractions of a complete course; a patient with fewer is not judged.", min=1, max=60),
+        typer.Option(
+            help="Fractions of a complete course; a patient with another number is not judged.", min=1, max=60
+        ),
     ] = None,
     prescription: Annotated[
         float | None,
@@ -281,7 +284,7 @@ def dose(
         planning_aims = PlanningAims.load(aims or EMBRACE_II)
         with matched_predictions(patients, predictions) if predictions else nullcontext((patients, None)) as matched:
             evaluation = evaluate_dose(
-                matched[0],
+                replace(patients, notes=matched[0].notes),  # its own contours, also of structures that nobody predicted
                 out,
                 predictions=matched[1],
                 doses=doses,

@@ -22,8 +22,9 @@ from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.recipes.loading import load_recipe
 from gynbtnet.runtime.errors import BadInput
-from gynbtnet.runtime.json_files import read_json, sha256_of
+from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.phrases import counted
+from gynbtnet.training.run_folder import RunFolder, last_environment
 
 _MACHINE = ("epochs_done", "device", "processes", "parameters", "platform")
 """Entries of a run's environment that are no versions."""
@@ -139,14 +140,11 @@ def _provenance_of_run(run: Path, name: str) -> Iterator[tuple[str, str]]:
     """Yield the digest of a run's weights, and the environment in which it was trained."""
     if (run / "weights_last.safetensors").is_file():
         yield f"weights of {name} (SHA-256)", sha256_of(run / "weights_last.safetensors")
-    if (run / "environment.json").is_file():
-        starts = read_json(
-            list[dict[str, Any]], run / "environment.json", "expected the file that a training run writes"
-        )
-        for start in starts[-1:]:
-            yield f"{name}, machine", ", ".join(_machine(start))
-            versions = (f"{entry} {value}" for entry, value in start.items() if entry not in _MACHINE)
-            yield f"{name}, software", ", ".join(versions)
+    start = last_environment(RunFolder(run))
+    if start:
+        yield f"{name}, machine", ", ".join(_machine(start))
+        versions = (f"{entry} {value}" for entry, value in start.items() if entry not in _MACHINE)
+        yield f"{name}, software", ", ".join(versions)
 
 
 def _machine(start: Mapping[str, Any]) -> Iterator[str]:

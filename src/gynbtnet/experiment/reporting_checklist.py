@@ -25,6 +25,7 @@ from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.json_files import read_json, sha256_of
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.training.flat_settings import read_flat_settings
+from gynbtnet.training.run_folder import RunFolder, last_environment
 
 CHECKLIST = "claim.md"
 """Name of the checklist in the folder of an experiment."""
@@ -264,10 +265,5 @@ def _applicators(facts: _Facts) -> str:
 
 def _environment(run: Path) -> str:
     """Return software and machine of the last start of a run; empty if they are unknown."""
-    path = run / "environment.json"
-    if not path.is_file():
-        return ""
-    starts = read_json(list[dict[str, Any]], path, "expected the file that a training run writes")
-    return ", ".join(
-        f"{name} {value}" for start in starts[-1:] for name, value in start.items() if name not in _NOT_SHOWN
-    )
+    start = last_environment(RunFolder(run))
+    return ", ".join(f"{name} {value}" for name, value in start.items() if name not in _NOT_SHOWN)

@@ -8,6 +8,7 @@ from pathlib import Path
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.split import Split
 from gynbtnet.evaluation.comparison.compare import compare
+from gynbtnet.evaluation.comparison.folder import check_comparison_folder
 from gynbtnet.evaluation.comparison.report import report_comparison
 from gynbtnet.evaluation.comparison.validation_curve import (
     FLAT_GAIN,
@@ -17,16 +18,15 @@ from gynbtnet.evaluation.comparison.validation_curve import (
     why_unmarked,
 )
 from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
-from gynbtnet.experiment.folders import ComparedModel
+from gynbtnet.experiment.folders import STAGES, ComparedModel
 from gynbtnet.experiment.model_comparison import folds_of
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.pages.page_frame import RESEARCH_USE, SYNTHETIC
 from gynbtnet.recipes.recipe import Recipe
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.phrases import counted
-from gynbtnet.runtime.system_report import system_report
 from gynbtnet.training.cost.run_cost import training_cost
-from gynbtnet.training.run_folder import RunFolder
+from gynbtnet.training.run_folder import RunFolder, last_environment
 
 TRANSDUCTIVE = (
     "Stage 1 was trained on the scans of these patients, without their contours: the results of models with "
@@ -36,7 +36,14 @@ NOT_FLAT = (
     f"From {FLAT_GAIN:g} on, the model was still improving: no comparison with it is marked as significant. A flat end "
     "is no proof of convergence, since the learning rate falls towards zero in every run."
 )
-_REPORTED_SYSTEM = ("gynbtnet", "Python", "system", "cores", "devices", "torch")
+_ENVIRONMENT = {
+    "gynbtnet": "gynbtnet",
+    "torch": "torch",
+    "python": "Python",
+    "platform": "system",
+    "device": "device",
+}
+"""Entries of a run's environment that the page shows, with their labels."""
 
 
 def write_results(
@@ -69,10 +76,10 @@ def _lines(
     yield f"{RESEARCH_USE}\n"
     if recipe.description:
         yield f"{recipe.description}\n"
-    yield from _table(("", ""), _setup(recipe, cohort, split, folder))
+    yield from _table(("", ""), _setup(recipe, cohort, split, models.values()))
     yield "\n## Training\n"
     heads = ("model", "pretraining", "supervised", "task, per fold", "parameters", "CPU s", "hours", "gain at the end")
-    gains = {name: _final_gain(model) for name, model in models.items()}
+    gains = final_gains(models)
     rows = [(name, *_trained(variants[name], model), describe_gain(gains[name])) for name, model in models.items()]
     yield from _table(heads, rows)
     yield (
@@ -81,7 +88,7 @@ def _lines(
         "recorded. Gain at the end is the gain of the validation Dice over the last tenth of the task's steps, the "
         f"mean over the folds. {NOT_FLAT}\n"
     )
-    unmarked = {name: reason for name, gain in gains.items() if (reason := why_unmarked(gain))}
+    unmarked = unmarked_models(gains)
     names, out = StructureNames.load(recipe.aliases), folder / "comparisons"
     yield "## Patients held out\n"
     yield f"{_size(cohort.of_patients(split.test))}, predicted by the ensemble of all folds.\n"
@@ -110,9 +117,15 @@ def notes_on_folds(variants: Mapping[str, Recipe]) -> Iterator[str]:
         yield TRANSDUCTIVE
 
 
-def _final_gain(model: ComparedModel) -> float | None:
-    folds = sorted(model.run("task").glob("fold_*"))
-    return final_gain([read_validation_curve(fold) for fold in folds])
+def final_gains(models: Mapping[str, ComparedModel]) -> dict[str, float | None]:
+    """Return how much the validation Dice of each model gained at the end of its task, see :func:`final_gain`."""
+    folds = {name: sorted(model.run("task").glob("fold_*")) for name, model in models.items()}
+    return {name: final_gain([read_validation_curve(fold) for fold in runs]) for name, runs in folds.items()}
+
+
+def unmarked_models(gains: Mapping[str, float | None]) -> dict[str, str]:
+    """Return the reason why a model carries no significance mark, by model; models that may carry one are left out."""
+    return {name: reason for name, gain in gains.items() if (reason := why_unmarked(gain))}
 
 
 def _tables(
@@ -127,19 +140,25 @@ def _tables(
     if len(evaluations) == 1:
         yield (next(iter(evaluations.values())) / "summary.md").read_text(encoding="utf-8")
         return
-    comparison = compare(cohort, evaluations, out, predictions=predictions, unmarked=unmarked)
-    report_comparison(comparison, out, names, isodoses_of_cases(comparison.cohort.cases))
+    check_comparison_folder(out)
+    with atomic_write(out) as partial:  # tables and page together
+        comparison = compare(cohort, evaluations, partial, predictions=predictions, unmarked=unmarked)
+        report_comparison(comparison, partial, names, isodoses_of_cases(comparison.cohort.cases))
     for table in ("table_1", "table_2", "effects"):
         if (out / f"{table}.md").is_file():
             yield (out / f"{table}.md").read_text(encoding="utf-8")
 
 
-def _setup(recipe: Recipe, cohort: Cohort, split: Split, folder: Path) -> Iterator[tuple[str, str]]:
+def _setup(recipe: Recipe, cohort: Cohort, split: Split, models: Iterable[ComparedModel]) -> Iterator[tuple[str, str]]:
     yield "experiment", recipe.name
-    yield "finished", date.today().isoformat()
+    yield "page written", date.today().isoformat()
     yield "cohort", _size(cohort)
     yield "held out", f"{counted(len(split.test), 'patient')}; the others in {counted(len(split.folds), 'fold')}"
-    yield from ((name, value) for name, value in system_report(folder) if name in _REPORTED_SYSTEM)
+    runs = [run for model in models for stage in STAGES for run in model.training_runs(stage)]
+    starts = [last_environment(RunFolder(run)) for run in runs]
+    for name, label in _ENVIRONMENT.items():
+        values = dict.fromkeys(str(start.get(name, "not recorded")) for start in starts)
+        yield f"trained with: {label}", ", ".join(values) or "not recorded"
 
 
 def _trained(variant: Recipe, model: ComparedModel) -> tuple[str, ...]:

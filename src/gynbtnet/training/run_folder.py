@@ -193,3 +193,16 @@ def note_environment(run: RunFolder, **now: Any) -> None:
     entries = read_json(list[Any], path, "delete it to continue without it") if path.exists() else []
     machine = {"python": platform.python_version(), "platform": platform.platform()}
     write_json([*entries, now | machine | {name: version(name) for name in LIBRARIES}], path)
+
+
+def last_environment(run: RunFolder) -> Mapping[str, Any]:
+    """Return versions and machine of the last start of a run; empty if they were not recorded.
+
+    Raises:
+        BadInput: If ``environment.json`` is damaged.
+    """
+    path = run.path / "environment.json"
+    if not path.is_file():
+        return {}
+    entries = read_json(list[dict[str, Any]], path, "expected the file that a training run writes")
+    return entries[-1] if entries else {}

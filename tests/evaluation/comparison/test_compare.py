@@ -17,12 +17,13 @@ from gynbtnet.evaluation.comparison.settings import ComparisonSettings, checked_
 from gynbtnet.evaluation.comparison.tables.effects import effects_with_counts
 from gynbtnet.evaluation.comparison.tables.model_tables import model_table, pretraining_table
 from gynbtnet.evaluation.comparison.tables.non_inferiority_table import non_inferiority_table
+from gynbtnet.evaluation.metrics.evaluated_cohort import EvaluatedCohort
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.metrics.score_table import METRICS, score_table
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.statistics.significance_marks import significance_mark
 from gynbtnet.imaging import Geometry, Segmentation, Volume, write_volume
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, write_json
 
 GRID = Geometry((12, 20, 24), (4.0, 3.0, 3.0), (-36.0, -30.0, 10.0))
 SHIFTS = {"gynbtnet": 0.0, "gynbtnet-from-scratch": -0.03, "nnunet": -0.06}
@@ -257,9 +258,7 @@ def test_one_case_gives_metrics_and_no_test(tmp_path: Path) -> None:
     assert model_table(comparison) is None
     assert not (tmp_path / "out" / "table_1.md").exists()
     assert "| DSC | **0.800** | **0.800** |" in (tmp_path / "out" / "table_2.md").read_text()
-    assert comparison.notes[0].startswith(
-        "With 1 patient the smallest possible p of the permutation by patient is 2/2 = 1"
-    )
+    assert comparison.notes[0].startswith("With 1 patient no test and no interval by patient is possible")
 
 
 def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
@@ -276,9 +275,23 @@ def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
         {"nnunet": save(whole[1:], tmp_path / "a")},
     )
     other = [replace(whole[0], truth_cm3=51.0), *whole[1:]]
-    refused("different truth for bladder of p0_f1 and 0 more", {"nnunet": save(other, tmp_path / "b")})
+    refused("different truth for bladder of p0_f1; evaluate both", {"nnunet": save(other, tmp_path / "b")})
+    all_other = [replace(score, truth_cm3=51.0) for score in whole]
+    refused("different truth for bladder of p0_f1 and 47 more; evaluate", {"nnunet": save(all_other, tmp_path / "b")})
     moved = [replace(whole[0], patient="p1"), *whole[1:]]
-    refused("different truth", {"nnunet": save(moved, tmp_path / "c")})
+    refused("name different patients for p0_f1; evaluate both", {"nnunet": save(moved, tmp_path / "c")})
+    not_scored: dict[str, Any] = dict.fromkeys(METRICS, np.nan)
+    lacking = [replace(whole[0], **not_scored, missing_in="unpredicted", prediction_cm3=0.0), *whole[1:]]
+    lacks = (
+        "predictions of .*h don't have bladder of p0_f1, those of .*gynbtnet do.*an empty ROI or mask counts as missed"
+    )
+    refused(lacks, {"nnunet": save(lacking, tmp_path / "h")})
+    unknown = [replace(lacking[0], missing_in="unknown", truth_cm3=np.nan), *whole[1:]]
+    refused(
+        "i doesn't score bladder of p0_f1, .*gynbtnet does: the reference of the former",
+        {"nnunet": save(unknown, tmp_path / "i")},
+    )
+    run({name: save(lacking, tmp_path / "all" / name) for name in models})  # nobody predicted it
     lenient = save(whole, tmp_path / "d", ScoringSettings(missing_structure_policy="drop"))
     refused("scored with the policy worst.*, .* with the policy drop", {"nnunet": lenient})
     twice = [*whole, whole[0]]
@@ -293,6 +306,31 @@ def test_models_that_cannot_be_compared_are_refused_and_nothing_is_written(
     with pytest.raises(BadInput, match=r"Not in the cohort .*: 4 of 24 evaluated cases"):
         compare(cohort_of(scores_of(0, 0, patients=5)), models, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_another_cohort_with_the_same_ids_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    """Evaluations with a record of their cohort, and older ones, which only have the volumes of the truth."""
+    cohort = cohort_of(scores_of(0, 0))
+    cohort = replace(cohort, cases=tuple(replace(case, volumes_cm3={"bladder": 50.0}) for case in cohort.cases))
+    larger = replace(cohort, cases=tuple(replace(case, volumes_cm3={"bladder": 75.0}) for case in cohort.cases))
+    real = replace(cohort, cases=tuple(replace(case, source=Source(synthetic=False)) for case in cohort.cases))
+    more = replace(cohort, cases=(*cohort.cases, replace(cohort.cases[0], id="p9_f1", patient="p9")))
+    renamed = replace(cohort, name="another name")
+
+    def accepted(given: Cohort) -> bool:
+        return len(make_comparison(given, models, settings=QUICK).cohort.cases) == 24
+
+    assert accepted(cohort)
+    with pytest.raises(
+        BadInput, match=r"gynbtnet was scored with 50.00 cm³ for bladder of p0_f1, but .* has 75.00 cm³"
+    ):
+        accepted(larger)
+    for folder in models.values():
+        write_json(EvaluatedCohort.of(cohort), folder / "evaluation.json")
+    assert accepted(cohort) and accepted(more) and accepted(renamed)
+    for other in (larger, real):
+        with pytest.raises(BadInput, match=r"was scored on the cohort mini \(synthetic\), and .* another cohort"):
+            accepted(other)
 
 
 def test_metrics_that_can_be_compared() -> None:

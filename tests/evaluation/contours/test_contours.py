@@ -14,7 +14,7 @@ from gynbtnet.evaluation.contours.contour_matching import match_contours
 from gynbtnet.evaluation.contours.evaluate_contours import evaluate_contours
 from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
 from gynbtnet.evaluation.contours.second_reader import with_second_reader
-from gynbtnet.evaluation.metrics.evaluation import read_prediction, read_truth
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, read_prediction, read_truth
 from gynbtnet.evaluation.metrics.metrics import dice
 from gynbtnet.imaging import (
     Segmentation,
@@ -126,15 +126,20 @@ def test_cases_and_structures_that_the_second_reader_did_not_contour_are_not_sco
     assert scored.notes[-1].endswith("1 of 2 cases.")
 
 
-def test_a_structure_that_a_prediction_lacks_is_unknown_and_counted(clinic, tmp_path):
+def test_a_structure_that_a_prediction_lacks_is_not_scored_and_counted(clinic, tmp_path):
     write_masks(clinic, tmp_path / "reader")
     (tmp_path / "reader" / clinic.cases[0].id / "segmentations" / "rectum.nii.gz").unlink()
     evaluation, scored = evaluate_contours(clinic, tmp_path / "reader", tmp_path / "out")
-    assert [score.missing_in for score in evaluation.scores] == ["none", "unknown", "none", "none"]
+    assert [score.missing_in for score in evaluation.scores] == ["none", "unpredicted", "none", "none"]
+    lacking = evaluation.scores[1]
+    assert (lacking.is_scored, lacking.truth_cm3 > 0, lacking.prediction_cm3) == (False, True, 0)
+    assert evaluation.summary["unknown"].tolist() == [0, 1, 1]
+    again = Evaluation.load(tmp_path / "out")
+    assert repr(again) == repr(evaluation)  # NaN does not equal itself
     assert scored.notes[-1].startswith("In 1 of 2 cases the files in ")
 
 
-def test_a_roi_without_contours_is_missed_and_an_absent_roi_unknown(clinic, tmp_path):
+def test_a_roi_without_contours_is_missed_and_an_absent_roi_is_not_scored(clinic, tmp_path):
     case = clinic.cases[0]
     one = clinic.of_patients([case.patient])
     contours = moved(clinic, case.id)
@@ -148,7 +153,25 @@ def test_a_roi_without_contours_is_missed_and_an_absent_roi_unknown(clinic, tmp_
     empty, _ = evaluate_contours(one, tmp_path / "empty", tmp_path / "scores-empty")
     absent, _ = evaluate_contours(one, tmp_path / "absent", tmp_path / "scores-absent")
     assert [score.missing_in for score in empty.scores] == ["none", "prediction"]
-    assert [score.missing_in for score in absent.scores] == ["none", "unknown"]
+    assert [score.missing_in for score in absent.scores] == ["none", "unpredicted"]
+
+
+def test_an_evaluation_that_fails_leaves_the_earlier_one(clinic, tmp_path):
+    """Scores need no CT, but the page does: a truncated one must not leave tables without their page."""
+    write_labels(clinic, tmp_path / "model")
+    first, second = clinic.cases
+    truncated = tmp_path / "ct.nii.gz"
+    truncated.write_bytes(second.image.read_bytes()[:2000])
+    damaged = replace(clinic, cases=(first, replace(second, images=(truncated,))))
+    with pytest.raises(BadInput, match=r"ct\.nii\.gz"):
+        evaluate_contours(damaged, tmp_path / "model", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    evaluate_contours(clinic, tmp_path / "model", tmp_path / "out")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(BadInput, match=r"ct\.nii\.gz"):
+        evaluate_contours(damaged, tmp_path / "model", tmp_path / "out")
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_rtstructs_are_read_without_the_dicom_files_of_the_scan(clinic, tmp_path):

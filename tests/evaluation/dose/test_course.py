@@ -240,6 +240,10 @@ def test_a_verdict_from_a_bound_holds_for_every_higher_total(bound, more, struct
         (1, 0, 4, "2 of 4 fractions of the course"),
         (2, 0, 4, ""),
         (1, 5, 2, ""),
+        (1, 1, 1, "2 of 1 fractions of the course"),
+        (2, 2, None, ""),  # two implants, each with its own plan
+        (2, 2, 4, ""),
+        (2, 3, None, "4 of 3 fractions of the plan: give --course-fractions"),
     ],
 )
 def test_a_course_with_other_fractions_than_planned_is_not_judged(fractions, planned, expected, note):

@@ -33,6 +33,7 @@ def delivery(planned: int, scans: int = 1, **settings: Any) -> Delivery:
     [
         (0, {}, Delivery(1, 1, 0)),
         (1, {}, Delivery(1, 1, 1)),
+        (1, {"dose_is": "total"}, Delivery(1, 1, 1)),
         (0, {"fractions_per_plan": 2}, Delivery(2, 1, 0)),
         (0, {"fractions_per_plan": 2, "dose_is": "total"}, Delivery(2, 2, 0)),
         (5, {"dose_is": "total"}, Delivery(5, 5, 5)),
@@ -51,6 +52,11 @@ def test_what_the_data_do_not_tell_is_asked() -> None:
     sentence = r"has 5 fractions, and its patient has 2 scans .*--fractions-per-plan"
     assert re.search(sentence, delivery(5, scans=2, dose_is="fraction").problem)
     assert delivery(5, scans=2, dose_is="fraction", fractions_per_plan=1) == Delivery(1, 1, 5)
+
+    sentence = r"RD\.dcm has no RTPLAN, .*number of fractions .*--fractions-per-plan"
+    assert re.search(sentence, delivery(0, dose_is="total").problem)
+    doubtful = {"p1_f1": DoseFiles((Path("RD.dcm"),), replace(DoseFiles().plan, doubt="refers to an RTPLAN"))}
+    assert "RD.dcm refers to" in plan_deliveries([case(1)], doubtful, DoseSettings(dose_is="total"))["p1_f1"].problem
 
 
 def test_scans_without_a_dose_do_not_count() -> None:

@@ -196,6 +196,27 @@ def test_an_image_of_zeros_is_no_dose(tmp_path):
         read_dose([path])
 
 
+@pytest.mark.slow
+def test_contours_outside_the_dose_have_rows_that_say_so(implanted, tmp_path):
+    """One sentence if no contour has a dose; otherwise the others are evaluated."""
+    first, second = (replace(case, source=Source(synthetic=True)) for case in implanted.cases)
+    second = replace(second, patient="p2", id="p2_f1")
+    doses, grid = tmp_path / "doses", first.geometry
+    far = replace(grid, origin=(5000.0, 5000.0, 5000.0))
+    write_volume(Volume(np.full(grid.shape, 7, np.float32), far), doses / f"{first.id}.nii.gz")
+    cohort, out = replace(implanted, cases=(first, second)), tmp_path / "out"
+    with pytest.raises(BadInput, match="No contour of 1 case with a dose is inside a dose grid; expected doses in the"):
+        evaluate_dose(cohort, out, doses=doses)
+    write_volume(Volume(np.full(grid.shape, 7, np.float32), second.geometry), doses / f"{second.id}.nii.gz")
+    result = evaluate_dose(cohort, out, doses=doses)
+    assert {score.manual_note for score in result.scores if score.case == first.id} == {"100 % outside the dose grid"}
+    assert {score.manual_gy for score in result.scores if score.case == second.id} == {7}
+    empty = tmp_path / "empty.nii.gz"
+    write_volume(Volume(np.zeros(grid.shape, np.uint8), grid), empty)
+    with pytest.raises(BadInput, match="No structure is contoured in 1 case with a dose; expected contours"):
+        evaluate_dose(replace(cohort, cases=(replace(first, labels=empty),)), out, doses=doses)
+
+
 def test_isodoses_of_the_dose_that_was_ingested_with_the_scan(implanted):
     draw = isodoses_of_cases(implanted.cases)
     case = implanted.cases[0]

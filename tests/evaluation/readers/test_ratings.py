@@ -104,6 +104,14 @@ def test_the_summary_by_hand():
     assert study.ratings[study.ratings["case"] == "p4_1"]["dsc"].isna().all()
 
 
+def test_the_interval_of_a_mean_rating_stays_on_the_scale():
+    """By hand: means of 5, 5 and 4, or 1, 1 and 2: SD 0.577, t 4.303, half width 1.43; beyond 5 and below 1."""
+    for values, expected in (((5, 5, 4), (4.667 - 1.434, 5)), ((1, 1, 2), (1, 1.333 + 1.434))):
+        ratings = [Rating(f"p{number}_1", "bladder", "A", value) for number, value in enumerate(values, 1)]
+        study = study_ratings(ratings, [score(rating.case, 0.8) for rating in ratings])
+        assert tuple(study.summary.loc[0, ["low", "high"]]) == pytest.approx(expected, abs=1e-3)
+
+
 def test_intervals_over_patients():
     random = np.random.default_rng(1)
     cases = [f"p{number}_{fraction}" for number in range(1, 9) for fraction in (1, 2)]

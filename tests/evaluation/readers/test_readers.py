@@ -94,6 +94,8 @@ def test_differences_are_paired_by_reference_and_case():
     half = 12.7062047 * np.std(means, ddof=1) / np.sqrt(2)  # Student's t with one degree of freedom
     assert (row["dsc_low"], row["dsc_high"]) == pytest.approx((np.mean(means) - half, np.mean(means) + half), rel=1e-6)
     assert (row["cases"], row["patients"], row["not_scored"]) == (2, 2, 0)
+    means_only = summary.drop(index=row.name)
+    assert (means_only["dsc_low"].min(), means_only["dsc_high"].max()) == (0, 1)
     ours = summary.loc[("standing", "model", "each reader")]
     assert ours["dsc_mean"] == pytest.approx(
         np.mean([np.mean([dsc["p", "model", r] for r in "ABC"]), np.mean([dsc["q", "model", r] for r in "BC"])])

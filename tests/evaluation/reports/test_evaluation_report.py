@@ -38,7 +38,9 @@ def test_files_of_an_evaluation(scanned, predicted, tmp_path):
     }
     (predictions / "p3_f1" / "prediction.json").write_text(json.dumps(manifest))
     evaluation = evaluate(scanned, predictions, out)  # an earlier page and its tables may be replaced
-    assert sorted(path.name for path in out.iterdir()) == ["scores.csv", "summary.csv", "summary.json", "summary.md"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        *("evaluation.json", "scores.csv", "summary.csv", "summary.json", "summary.md")
+    ]
     report_evaluation(scanned, predictions, evaluation, out)
     flags = pd.read_csv(out / "flags.csv")
     assert list(flags["flagged"]) == [False, True]

@@ -15,5 +15,6 @@ def test_fewer_and_more_patients() -> None:
     assert (
         "is 2/32 = 0.062, even for the clearest difference: it is never below 0.05." in sample_size_notes(20, 5, 15)[1]
     )
-    assert sample_size_notes(1, 1, 1)[0].startswith("With 1 patient the smallest")
+    assert [len(sample_size_notes(n_cases, 1, 1)) for n_cases in (1, 2)] == [1, 2]
+    assert sample_size_notes(2, 1, 1)[-1].startswith("With 1 patient no test and no interval by patient is possible")
     assert sample_size_notes(40, 40, 30) == ()

@@ -81,7 +81,7 @@ def test_voxels_that_are_not_finite_are_refused(tmp_path, suffix, kind, value):
     array = np.zeros((3, 5, 5), kind)
     array[1, 2, 3] = array[2, 4, 4] = value
     write_volume(Volume(array, Geometry(array.shape)), tmp_path / f"scan{suffix}")
-    with pytest.raises(BadInput, match="no finite number in 2 voxels"):
+    with pytest.raises(BadInput, match="no finite number in 2 voxels; expected a scan in HU or a dose in Gy"):
         read_volume(tmp_path / f"scan{suffix}")
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, prediction_folder
+from gynbtnet.evaluation.metrics.metrics import NOT_SCORED
 from gynbtnet.runtime.json_files import read_json
 
 FAILED_BELOW = 0.7
@@ -89,7 +90,7 @@ def flag_accuracy(
         return None
     rows = []
     for score in evaluation.scores:
-        if score.missing_in in ("both", "unknown") or score.case not in flags_by_case:
+        if score.missing_in in NOT_SCORED or score.case not in flags_by_case:
             continue
         flags = [flag for flag in flags_by_case[score.case] if flag.structure in (score.structure, None, "")]
         rows.append(

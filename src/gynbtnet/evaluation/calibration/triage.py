@@ -16,7 +16,7 @@ import pandas as pd
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.calibration.flag_accuracy import FAILED_BELOW
 from gynbtnet.evaluation.metrics.evaluation import Evaluation, prediction_folder
-from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.metrics.metrics import NOT_SCORED, Score
 from gynbtnet.inference.quality.predicted_dsc import PredictedDSC
 from gynbtnet.runtime.json_files import read_json
 
@@ -65,7 +65,7 @@ def triage(
     """
     by_case: dict[str, list[Score]] = {}
     for score in evaluation.scores:
-        if score.missing_in not in ("both", "unknown"):
+        if score.missing_in not in NOT_SCORED:
             by_case.setdefault(score.case, []).append(score)
     rows = []
     for case in cohort.cases:

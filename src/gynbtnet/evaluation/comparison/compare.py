@@ -1,6 +1,6 @@
 """Comparison of the evaluations of several models on one cohort."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from gynbtnet.evaluation.comparison.comparison import Comparison
 from gynbtnet.evaluation.comparison.folder import check_comparison_folder, write_comparison
 from gynbtnet.evaluation.comparison.settings import ComparisonSettings
 from gynbtnet.evaluation.comparison.shown_predictions import select_shown_predictions
+from gynbtnet.evaluation.metrics.evaluated_cohort import EvaluatedCohort
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.statistics.model_tests import run_model_tests
@@ -20,6 +21,7 @@ __all__ = ["Comparison", "compare", "make_comparison"]
 OURS, FROM_SCRATCH = "gynbtnet", "gynbtnet-from-scratch"
 """Names that ``gynbtnet benchmark`` gives to our model with and without pretraining."""
 _ROUNDING_CM3 = 1e-4
+_STORED_CM3, _STORED_SHARE = 0.01, 1e-3  # volumes of a cohort may be rounded
 
 
 def compare(
@@ -95,7 +97,7 @@ def make_comparison(
     Raises:
         BadInput: If there are fewer than two models, an evaluation is absent or damaged, or there are predictions of
             another model. Also if one evaluation is given twice, or an evaluated case is not in the cohort. Also if the
-            evaluations differ in cases, structures, truth or scoring settings.
+            evaluations were made on another cohort, or differ in cases, structures, truth or scoring settings.
     """
     settings = settings or ComparisonSettings()
     ours, from_scratch = _roles(models, ours, from_scratch)
@@ -109,6 +111,8 @@ def make_comparison(
     evaluations = {name: Evaluation.load(folder) for name, folder in models.items()}
     _check_comparable(evaluations, models)
     scored = _scored_cases(cohort, evaluations[ours])
+    for name, evaluation in evaluations.items():
+        _check_cohort(scored, evaluation, models[name])
     tests = run_model_tests(
         evaluations,
         ours,
@@ -173,19 +177,52 @@ def _check_comparable(evaluations: Mapping[str, Evaluation], folders: Mapping[st
                 f"{len(unmatched)}, such as {structure} of {case} in {folders[owner]}. Evaluate both models on one "
                 "cohort."
             )
-        differing = [key for key, score in expected.items() if not _has_same_truth(score, scores[key])]
+        pairs = [(score, scores[key]) for key, score in expected.items()]
+        _check_same_patients(pairs, folders[first], folders[name])
+        _check_same_structures(pairs, folders[first], folders[name])
+        differing = [score for score, other in pairs if abs(score.truth_cm3 - other.truth_cm3) > _ROUNDING_CM3]
         if differing:
-            case, structure = differing[0]
             raise BadInput(
-                f"{folders[first]} and {folders[name]} have different truth for {structure} of {case} and "
-                f"{len(differing) - 1} more; evaluate both models on one cohort."
+                f"{folders[first]} and {folders[name]} have different truth for {_first_of(differing)}; evaluate both "
+                "models on one cohort."
             )
 
 
-def _has_same_truth(score: Score, other: Score) -> bool:
-    unknown = (score.missing_in == "unknown", other.missing_in == "unknown")
-    same_volume = all(unknown) or abs(score.truth_cm3 - other.truth_cm3) <= _ROUNDING_CM3
-    return score.patient == other.patient and unknown[0] == unknown[1] and same_volume
+def _check_same_patients(pairs: Sequence[tuple[Score, Score]], folder: Path, other_folder: Path) -> None:
+    differing = [score for score, other in pairs if score.patient != other.patient]
+    if differing:
+        raise BadInput(
+            f"{folder} and {other_folder} name different patients for {differing[0].case}; evaluate both models on one "
+            "cohort."
+        )
+
+
+def _check_same_structures(pairs: Sequence[tuple[Score, Score]], folder: Path, other_folder: Path) -> None:
+    """Check that what one evaluation doesn't score, since its prediction or its source lacks it, none scores."""
+    for kind in ("unpredicted", "unknown"):
+        for number, (lacking, complete) in enumerate(((folder, other_folder), (other_folder, folder))):
+            rows = [
+                pair[number]
+                for pair in pairs
+                if pair[number].missing_in == kind and pair[1 - number].missing_in not in ("unknown", "unpredicted")
+            ]
+            if rows and kind == "unpredicted":
+                raise BadInput(
+                    f"The predictions of {lacking} don't have {_first_of(rows)}, those of {complete} do. A structure "
+                    "that a file lacks is not scored, but an empty ROI or mask counts as missed: add it and evaluate "
+                    "again."
+                )
+            if rows:
+                raise BadInput(
+                    f"{lacking} doesn't score {_first_of(rows)}, {complete} does: the reference of the former lacks it "
+                    "or, in evaluations of older versions, the prediction. Evaluate both models again on one cohort."
+                )
+
+
+def _first_of(scores: Sequence[Score]) -> str:
+    """Return the structure and case of the first score, and the number of further ones."""
+    more = f" and {len(scores) - 1} more" if len(scores) > 1 else ""
+    return f"{scores[0].structure} of {scores[0].case}{more}"
 
 
 def _scored_cases(cohort: Cohort, evaluation: Evaluation) -> Cohort:
@@ -198,6 +235,28 @@ def _scored_cases(cohort: Cohort, evaluation: Evaluation) -> Cohort:
             f"{counted(len(patients), 'evaluated case')}. Name the cohort that the models were evaluated on."
         )
     return replace(cohort, cases=cases)
+
+
+def _check_cohort(scored: Cohort, evaluation: Evaluation, folder: Path) -> None:
+    """Check that an evaluation was made on these cases; one of an older version only recorded the truth's volumes."""
+    recorded, given = evaluation.cohort, EvaluatedCohort.of(scored)
+    if recorded and (recorded.digest, recorded.synthetic) != (given.digest, given.synthetic):
+        raise BadInput(
+            f"{folder} was scored on the cohort {recorded.name}{' (synthetic)' if recorded.synthetic else ''}, and "
+            f"{scored.folder} is another cohort or has changed. Name the cohort that the models were evaluated on, or "
+            "evaluate them again."
+        )
+    volumes = (
+        {} if recorded else {(case.id, name): cm3 for case in scored.cases for name, cm3 in case.volumes_cm3.items()}
+    )
+    for score in evaluation.scores:
+        volume = volumes.get((score.case, score.structure), score.truth_cm3)
+        if abs(volume - score.truth_cm3) > max(_STORED_CM3, _STORED_SHARE * volume):  # False for NaN
+            raise BadInput(
+                f"{folder} was scored with {score.truth_cm3:.2f} cm³ for {score.structure} of {score.case}, but "
+                f"{scored.folder} has {volume:.2f} cm³. Name the cohort that the models were evaluated on. After "
+                "--truth, evaluate the models again, since older versions did not record it."
+            )
 
 
 def _find_predictions(evaluation: Path) -> Path | None:

@@ -12,13 +12,14 @@ from gynbtnet.evaluation.contours.matched_predictions import matched_predictions
 from gynbtnet.evaluation.contours.reader_contours import reader_cohorts
 from gynbtnet.evaluation.contours.second_reader import with_second_reader
 from gynbtnet.evaluation.dose.isodoses import isodoses_of_cases
-from gynbtnet.evaluation.metrics.evaluation import Evaluation, evaluate
+from gynbtnet.evaluation.metrics.evaluation import Evaluation, check_evaluation_folder, evaluate
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.evaluation.readers.rating_sheet import read_ratings
 from gynbtnet.evaluation.readers.rating_study import study_ratings
 from gynbtnet.evaluation.readers.reader_study import study_readers
 from gynbtnet.evaluation.reports.evaluation_report import report_evaluation
 from gynbtnet.imaging.structure_names import StructureNames
+from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 
 
@@ -76,6 +77,7 @@ def evaluate_contours(
         ({1.0}, True)
     """
     settings = settings or ScoringSettings()
+    check_evaluation_folder(out)
     _check_not_itself(predictions, {"--truth": truth} if truth else {}, readers or {})
     with ExitStack() as stack:
         own = cohort
@@ -87,13 +89,24 @@ def evaluate_contours(
         isodoses = isodoses_of_cases(cohort.cases, doses)
         sheet = read_ratings(ratings, cohort, names) if ratings else ()
         predicted, by_case = stack.enter_context(matched_predictions(_with_all_structures(cohort), predictions, names))
-        matched = _with_missing(predicted, cohort)
+        matched = replace(cohort, notes=predicted.notes)
+        unpredicted = {case.id: case.missing for case in predicted.cases}
         by_reader = {}
+        scored = {case.id for case in cohort.cases}
+        shared = replace(own, cases=tuple(case for case in own.cases if case.id in scored))
         if readers:
-            scored = {case.id for case in cohort.cases}
-            shared = replace(own, cases=tuple(case for case in own.cases if case.id in scored))
             by_reader = stack.enter_context(reader_cohorts(shared, readers, names, allow_automatic=allow_automatic))
-        evaluation = evaluate(matched, by_case, out, settings, jobs=jobs, memory_gb=memory_gb)
+        partial = stack.enter_context(atomic_write(out))  # tables and page together
+        evaluation = evaluate(
+            matched,
+            by_case,
+            partial,
+            settings,
+            unpredicted=unpredicted,
+            recorded=shared,
+            jobs=jobs,
+            memory_gb=memory_gb,
+        )
         study = (
             study_readers(predicted, by_case, by_reader, settings, jobs=jobs, memory_gb=memory_gb)
             if by_reader
@@ -106,7 +119,7 @@ def evaluate_contours(
             matched,
             by_case,
             evaluation,
-            out,
+            partial,
             names,
             review_share=review_share,
             readers=study,
@@ -133,13 +146,3 @@ def _copies_note(one: str, other: str) -> str:
 def _with_all_structures(cohort: Cohort) -> Cohort:
     """Return the cohort as if each case had all structures; those that a prediction lacks are then the missing ones."""
     return replace(cohort, cases=tuple(replace(case, missing=()) for case in cohort.cases))
-
-
-def _with_missing(predicted: Cohort, cohort: Cohort) -> Cohort:
-    """Return the predicted cases; structures that their reference or their prediction lacks are missing."""
-    missing = {case.id: case.missing for case in cohort.cases}
-    cases = tuple(
-        replace(case, missing=(*missing[case.id], *(name for name in case.missing if name not in missing[case.id])))
-        for case in predicted.cases
-    )
-    return replace(predicted, cases=cases)

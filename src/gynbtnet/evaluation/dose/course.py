@@ -168,10 +168,14 @@ def _incomplete_course(scores: Sequence[DoseScore], expected: int | None) -> str
     if absent:
         return f"fraction {absent[0]} is not in the cohort"
     delivered, planned = sum(score.fractions for score in scores), max(score.planned_fractions for score in scores)
-    complete = expected or planned
-    if delivered != complete and complete > 1:
-        return f"{delivered} of {complete} fractions of {'the course' if expected else 'the plan'}"
-    return ""
+    if expected is not None:
+        return f"{delivered} of {expected} fractions of the course" if delivered != expected else ""
+    as_planned = all(score.fractions == score.planned_fractions for score in scores)  # several implants, each its plan
+    if planned <= 1 or as_planned or delivered == planned:
+        return ""
+    return f"{delivered} of {planned} fractions of the plan" + (
+        ": give --course-fractions" if delivered > planned else ""
+    )
 
 
 def _fraction_notes(scores: Sequence[DoseScore]) -> list[str]:

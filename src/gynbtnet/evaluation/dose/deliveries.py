@@ -51,7 +51,8 @@ def plan_deliveries(
 
     Returns:
         Deliveries by case id. One is unknown if a plan has several fractions, and the settings don't determine what its
-        dose is or how often it was delivered. The same is true if the dose may be that of such a plan.
+        dose is or how often it was delivered. The same is true if the dose may be that of such a plan. A total dose
+        whose number of fractions is unknown has no known delivery either.
     """
     scans_of = Counter(case.patient for case in cases if files[case.id].paths)
     deliveries = {}
@@ -82,6 +83,11 @@ def _delivery(files: DoseFiles, scans: int, settings: DoseSettings) -> Delivery:
         raise BadInput(
             f"{beginning}, which has {planned} fractions. Planning systems export the dose of all of them or that of "
             f"one. Check a point in the planning system, and give --dose-is total or --dose-is fraction.{other}"
+        )
+    if files.paths and not planned and settings.dose_is == "total" and given is None:
+        raise BadInput(
+            f"{files.paths[0]} {plan.doubt or 'has no RTPLAN'}, and --dose-is total was given: the number of fractions "
+            "of this total is not known. Add its RTPLAN to the folder, or give --fractions-per-plan."
         )
     if planned > 1 and given is None and scans > 1:
         raise BadInput(

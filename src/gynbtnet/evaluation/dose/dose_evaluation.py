@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -26,7 +27,7 @@ from gynbtnet.evaluation.dose.pages.patient_pages import CaseContours, PatientDo
 from gynbtnet.evaluation.dose.pages.report import DoseContent, dose_report
 from gynbtnet.evaluation.dose.pages.viewed_dose import viewed_dose
 from gynbtnet.evaluation.dose.patient_table import patient_frame
-from gynbtnet.evaluation.dose.plan_metrics import plan_metric_table
+from gynbtnet.evaluation.dose.plan_metrics import PlanMetric, plan_metric_table
 from gynbtnet.evaluation.dose.planning_aims import PlanningAims
 from gynbtnet.evaluation.dose.score import CaseDose, DoseScore, case_without_scores, score_dose
 from gynbtnet.evaluation.dose.tables import dose_markdown, dose_table, summarise_dose
@@ -139,8 +140,9 @@ def evaluate_dose(
         and its patient is not judged.
 
     Raises:
-        BadInput: If there are no cases or no doses, or if no dose can be evaluated. If the aims contain a metric that a
-            structure does not have. If ``out`` contains anything other than an earlier result.
+        BadInput: If there are no cases or no doses, if no dose can be evaluated, or if none contains a contour. If the
+            aims contain a metric that a structure does not have. If ``out`` contains anything other than an earlier
+            result.
     """
     settings, aims, names = settings or DoseSettings(), aims or PlanningAims.load(), names or StructureNames.load()
     ensure_replaceable(out, DOSE_FILES, "dose.csv", folders=dict.fromkeys((VIEWER_FOLDER, PATIENTS_FOLDER), ".html"))
@@ -156,10 +158,13 @@ def evaluate_dose(
         raise BadInput(describe_problems(tuple(failed.values()), len(cohort.cases)))
     scores = tuple(score for result in results for score in result.scores)
     further = [metric for result in results for metric in result.further]
-    curves = pd.concat([result.curves for result in results if len(result.curves)])
+    curves = [result.curves for result in results if len(result.curves)]
+    if not curves:
+        raise BadInput(_explain_no_curves(sum(bool(files[case.id].paths) for case in cohort.cases), further))
     predicted = predictions is not None or any(case.source.automatic for case in cohort.cases)
     courses = course_doses(scores, external or {}, aims, settings, names, predicted=predicted)
     summary = summarise_dose(scores, predicted=predicted)
+    histograms = pd.concat(curves)
     with atomic_write(out) as folder:
         folder.mkdir()
         dose_table(scores, DoseScore).to_csv(folder / "dose.csv", index=False)
@@ -169,8 +174,8 @@ def evaluate_dose(
             course_differences(courses).to_csv(folder / "eqd2_differences.csv", index=False)
         patient_frame(courses, predicted=predicted).to_csv(folder / "patients.csv", index=False)
         plan_metric_table(further).to_csv(folder / "plan_metrics.csv", index=False)
-        curves.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
-        figure = dvh_figure(curves, synthetic=cohort.synthetic, prescription_gy=settings.prescription_gy)
+        histograms.to_csv(folder / "dvh.csv", index=False, float_format="%.6g")
+        figure = dvh_figure(histograms, synthetic=cohort.synthetic, prescription_gy=settings.prescription_gy)
         (folder / "dvh.png").write_bytes(render_picture(figure, "Dose-volume histograms").png)
         agreements = dose_agreements(scores, synthetic=cohort.synthetic)
         for agreement in agreements:
@@ -186,7 +191,7 @@ def evaluate_dose(
             courses,
             aims,
             agreements,
-            curves,
+            histograms,
             printed_settings,
             predicted=predicted,
             further=further,
@@ -328,6 +333,17 @@ def _score_case(
         case = replace(case, missing=tuple(structures))
     doses = read_dose(files.paths) if files.paths else ()
     return score_dose(case, doses, manual, automatic, names, delivery, settings.ends, settings.prescription_gy)
+
+
+def _explain_no_curves(n_cases: int, metrics: Sequence[PlanMetric]) -> str:
+    """Return why no structure of the cases with a dose has a histogram."""
+    cases = f"{counted(n_cases, 'case')} with a dose"
+    if any(not math.isnan(value) for metric in metrics for value in (metric.manual, metric.automatic)):
+        return (
+            f"No contour of {cases} is inside a dose grid; expected doses in the coordinates of the scans: check that "
+            "each dose belongs to its scan."
+        )
+    return f"No structure is contoured in {cases}; expected contours of at least one structure: add them."
 
 
 def _read_rows(kind: type[Any], path: Path) -> tuple[Any, ...]:

@@ -74,7 +74,8 @@ def parse_metric_name(name: str) -> tuple[float, Literal["%", "cm³"]]:
 
 def outside_note(dose: DoseVolumeHistogram) -> str:
     """Return the share of a structure of which the dose is not known, as a note."""
-    return f"{100 * dose.outside_cm3 / dose.volume_cm3:.2g} % outside the dose grid"
+    percent = 100 * dose.outside_cm3 / dose.volume_cm3
+    return f"{percent:{'.0f' if percent >= 10 else '.2g'}} % outside the dose grid"
 
 
 def dose_metric(name: str, dose: DoseVolumeHistogram) -> DoseMetric:

@@ -1,7 +1,7 @@
 """Evaluation of a folder of predictions against a cohort's contours: scores of every case, and their tables on disk."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,7 @@ import pandas as pd
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.metrics.evaluated_cohort import COHORT_FILE, EvaluatedCohort
 from gynbtnet.evaluation.metrics.metrics import Score, score_case
 from gynbtnet.evaluation.metrics.score_table import (
     markdown_table,
@@ -28,13 +29,13 @@ from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.pages.page_frame import VIEWER_FOLDER
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.json_files import read_json
+from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 
 Result = TypeVar("Result")
 _BASE_GB = 0.3
 _BYTES_PER_VOXEL = 26  # if one structure fills the scan: two label maps, masks, surfaces and one distance map
-EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md")
+EVALUATION_FILES = ("scores.csv", "summary.csv", "summary.json", "summary.md", COHORT_FILE)
 REPORT_FILES = (
     *("report.html", "subgroups.csv", "consistency.csv", "flags.csv", "triage.csv"),
     *("reader_scores.csv", "reader_summary.csv", "ratings.csv", "rating_summary.csv"),
@@ -50,10 +51,12 @@ class Evaluation:
     Attributes:
         scores: scores in the order of the cohort.
         settings: settings that the scores were computed with.
+        cohort: record of the evaluated cases; None if an older version evaluated them.
     """
 
     scores: tuple[Score, ...]
     settings: ScoringSettings = field(default_factory=ScoringSettings)
+    cohort: EvaluatedCohort | None = None
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -71,7 +74,7 @@ class Evaluation:
             BadInput: If ``scores.csv`` is missing or damaged, see
                 :func:`gynbtnet.evaluation.metrics.stored_scores.read_scores`.
         """
-        return cls(*read_scores(Path(folder) / "scores.csv"))
+        return cls(*read_scores(Path(folder) / "scores.csv"), EvaluatedCohort.load(folder))
 
 
 def evaluate(
@@ -80,20 +83,25 @@ def evaluate(
     out: Path,
     settings: ScoringSettings | None = None,
     *,
+    unpredicted: Mapping[str, Collection[str]] | None = None,
+    recorded: Cohort | None = None,
     jobs: int = 1,
     memory_gb: float | None = None,
 ) -> Evaluation:
     """Score ``<predictions>/<case id>/labels.nii.gz`` of every case of ``cohort`` against its contours.
 
     Writes the folder ``out`` atomically: ``scores.csv`` (one row per case and structure), ``summary.csv``,
-    ``summary.json`` and ``summary.md`` (mean ± SD per structure). A structure that a case's source does not contour is
-    not scored in that case.
+    ``summary.json`` and ``summary.md`` (mean ± SD per structure). ``evaluation.json`` has the cohort's name, whether it
+    is synthetic, and a digest of its cases, by which ``gynbtnet compare`` recognises it. A structure that a case's
+    source does not contour is not scored in that case.
 
     Args:
         cohort: cases with reference contours.
         predictions: folder as :func:`gynbtnet.predict` or ``gynbtnet predict`` writes it.
         out: folder of the tables.
         settings: policy for missing structures, kind of surface, and tolerances of the surface DSC.
+        unpredicted: structures that the files of a prediction don't have, by case id; they are not scored.
+        recorded: the same cases with the contours of their cohort, if ``cohort`` has those of another reader.
         jobs: number of cases evaluated at once, each in a separate process.
         memory_gb: memory limit of all processes together, see
             :func:`gynbtnet.runtime.parallel.limit_jobs_to_memory`.
@@ -114,14 +122,20 @@ def evaluate(
         {1.0}
     """
     settings = settings or ScoringSettings()
-    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", folders={VIEWER_FOLDER: ".html"})
+    check_evaluation_folder(out)
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one to evaluate.")
-    work = partial(_score_prediction, cohort.structures, predictions, settings)
+    work = partial(_score_prediction, cohort.structures, predictions, unpredicted or {}, settings)
     scores_per_case = map_cases(work, cohort.cases, title="Evaluate", jobs=jobs, memory_gb=memory_gb)
-    evaluation = Evaluation(tuple(score for scores in scores_per_case for score in scores), settings)
+    evaluated = EvaluatedCohort.of(recorded or cohort)
+    evaluation = Evaluation(tuple(score for scores in scores_per_case for score in scores), settings, evaluated)
     _write(evaluation, out)
     return evaluation
+
+
+def check_evaluation_folder(out: Path) -> None:
+    """Check that ``out`` doesn't exist or is an earlier evaluation; otherwise raise BadInput."""
+    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", folders={VIEWER_FOLDER: ".html"})
 
 
 def map_cases(
@@ -173,11 +187,23 @@ def read_matching_prediction(case: Case, predictions: Path, truth: Segmentation)
 
 
 def _score_prediction(
-    structures: tuple[str, ...], predictions: Path, settings: ScoringSettings, case: Case
+    structures: tuple[str, ...],
+    predictions: Path,
+    unpredicted: Mapping[str, Collection[str]],
+    settings: ScoringSettings,
+    case: Case,
 ) -> list[Score]:
     truth = read_truth(case, structures)
     prediction = read_matching_prediction(case, predictions, truth)
-    return score_case(truth, prediction, case=case.id, patient=case.patient, unknown=case.missing, settings=settings)
+    return score_case(
+        truth,
+        prediction,
+        case=case.id,
+        patient=case.patient,
+        unknown=case.missing,
+        unpredicted=unpredicted.get(case.id, ()),
+        settings=settings,
+    )
 
 
 def read_truth(case: Case, structures: Sequence[str]) -> Segmentation:
@@ -268,10 +294,11 @@ def _write(evaluation: Evaluation, out: Path) -> None:
     summary = evaluation.summary
     with atomic_write(out) as folder:
         folder.mkdir()
-        scores_csv, summary_csv, summary_json, summary_md = (folder / name for name in EVALUATION_FILES)
+        scores_csv, summary_csv, summary_json, summary_md, cohort_json = (folder / name for name in EVALUATION_FILES)
         scores = score_table(evaluation.scores)
         settings = pd.DataFrame([evaluation.settings.columns_of(structure) for structure in scores["structure"]])
         pd.concat([scores, settings], axis=1).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
         summary_md.write_text(f"{markdown_table(summary)}\n{scoring_note(evaluation.settings)}\n", encoding="utf-8")
+        write_json(evaluation.cohort, cohort_json)

@@ -12,7 +12,8 @@ has is *false*. ``ScoringSettings.missing_structure_policy`` sets their scores:
 
 Missed and false structures are counted with every policy. A structure that both lack is not scored. A structure that
 the case's source does not contour is *unknown* and not scored. Nobody knows whether the patient has it, and so whether
-the prediction is right.
+the prediction is right. If the files of the prediction don't have a structure, not even as an empty ROI or mask, it is
+*unpredicted* and not scored.
 """
 
 import math
@@ -30,7 +31,9 @@ from gynbtnet.imaging.mask_measures import union_of_boxes
 from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.array_types import Box, Mask
 
-MissingIn = Literal["none", "prediction", "truth", "both", "unknown"]
+MissingIn = Literal["none", "prediction", "truth", "both", "unknown", "unpredicted"]
+NOT_SCORED: tuple[MissingIn, ...] = ("both", "unknown", "unpredicted")
+"""Values of ``Score.missing_in`` for which no policy gives a score."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,15 @@ class Score:
         case: id of the case.
         patient: study ID of the patient; scores of one patient's fractions are not independent.
         structure: identifier of the structure.
-        dsc: Dice similarity coefficient, 0 to 1. NaN if the structure is not scored: ``missing_in`` is "both" or
-            "unknown", or the policy drops structures that one side lacks.
+        dsc: Dice similarity coefficient, 0 to 1. NaN if the structure is not scored: ``missing_in`` is one of
+            :data:`NOT_SCORED`, or the policy drops structures that one side lacks.
         hd95_mm: larger of the two directed 95th percentiles of surface distance, mm; NaN if not scored.
         asd_mm: mean surface distance pooled over both surfaces, mm; NaN if not scored.
         missing_in: side that lacks the structure: "none", "prediction" (missed), "truth" (false structure) or "both"
-            (not scored); "unknown" if the case's source does not contour the structure (not scored).
+            (not scored). "unknown" if the case's source does not contour the structure, and "unpredicted" if the
+            prediction's files don't have it (both not scored).
         truth_cm3: volume in the truth; NaN if unknown.
-        prediction_cm3: volume in the prediction.
+        prediction_cm3: volume in the prediction; 0 if it is unpredicted.
         surface_dsc: share of both surfaces' voxels within the tolerance of the other surface, 0 to 1; NaN if not
             scored.
         hausdorff_mm: largest surface distance, mm; NaN if not scored.
@@ -92,6 +96,7 @@ def score_case(
     case: str,
     patient: str,
     unknown: Collection[str] = (),
+    unpredicted: Collection[str] = (),
     settings: ScoringSettings | None = None,
 ) -> list[Score]:
     """Score every structure of ``truth``, in its order, against the structure of the same name in ``prediction``.
@@ -102,6 +107,7 @@ def score_case(
         case: id of the case.
         patient: study ID of the patient.
         unknown: structures that the case's source does not contour.
+        unpredicted: structures that the files of the prediction don't have.
         settings: policy for missing structures, kind of surface, and tolerances of the surface DSC.
 
     Returns:
@@ -126,9 +132,11 @@ def score_case(
             raise ValueError(f"the prediction has no structure {structure}, only {', '.join(prediction.structures)}")
         box = union_of_boxes((truth_boxes[structure], prediction_boxes[structure])) or _EMPTY_BOX
         truth_mask, predicted_mask = truth.mask(structure, box), prediction.mask(structure, box)
-        missing_in: MissingIn = "unknown"
-        if structure not in unknown:
-            missing_in = _missing_in(bool(truth_mask.any()), bool(predicted_mask.any()))
+        missing_in = _missing_in(bool(truth_mask.any()), bool(predicted_mask.any()))
+        if structure in unknown:
+            missing_in = "unknown"
+        elif structure in unpredicted:
+            missing_in = "unpredicted"
         truth_cm3, predicted_cm3 = (
             float(mask.sum()) * geometry.voxel_volume / 1000 for mask in (truth_mask, predicted_mask)
         )
@@ -209,7 +217,7 @@ def _metrics(
 ) -> _Metrics:
     """Return the metrics of two masks in a box of the grid."""
     policy = settings.missing_structure_policy
-    if missing_in in ("both", "unknown") or (missing_in != "none" and policy == "drop"):
+    if missing_in in NOT_SCORED or (missing_in != "none" and policy == "drop"):
         return _NOT_SCORED
     if missing_in == "none":
         measure = mesh_distances if settings.surface == "mesh" else surface_distances

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.metrics.metrics import MissingIn, Score
 from gynbtnet.evaluation.metrics.settings import ScoringSettings
 from gynbtnet.imaging.structure_names import StructureNames
 
@@ -36,8 +36,13 @@ DECIMALS = {
     "added_path_length_1_voxel_mm": 0,
     "added_path_length_1_voxel_share": 3,
 }
-COUNTS = {"missed": "prediction", "false": "truth", "absent": "both", "unknown": "unknown"}
-"""Counts of a summary, by the value of ``Score.missing_in``."""
+COUNTS: Mapping[str, tuple[MissingIn, ...]] = {
+    "missed": ("prediction",),
+    "false": ("truth",),
+    "absent": ("both",),
+    "unknown": ("unknown", "unpredicted"),
+}
+"""Counts of a summary, by the values of ``Score.missing_in``."""
 SHOWN_METRICS = ("dsc", "hd95_mm", "asd_mm", "surface_dsc")
 """Metrics that `gynbtnet evaluate` prints on a terminal."""
 MISSING = ("missed", "false")
@@ -79,9 +84,9 @@ def scoring_note(settings: ScoringSettings) -> str:
         "reference's contours that the prediction lacks, in slices; lower is better. "
         f"{_SURFACE_SENTENCES[settings.surface].format(_tolerances(settings))} Missed: in the reference, not "
         f"predicted. False: predicted, not in the reference. {_POLICY_SENTENCES[settings.missing_structure_policy]} "
-        "Absent: in neither, not scored. Unknown: not contoured in the case's source, so that the prediction cannot be "
-        "judged; not scored. Fractions of one patient are not independent: the number of patients, not of cases, "
-        "determines how certain the means are."
+        "Absent: in neither, not scored. Unknown: not contoured in the case's source, or not in the prediction's "
+        "files, not even empty; not scored. Fractions of one patient are not independent: the number of patients, not "
+        "of cases, determines how certain the means are."
     )
 
 
@@ -107,7 +112,8 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
         - ``structure``.
         - ``missed`` (only in the truth) and ``false`` (only in the prediction), scored according to the policy.
         - ``cases`` and ``patients`` that were scored.
-        - ``absent`` (in neither) and ``unknown`` (not contoured in the source), not scored.
+        - ``absent`` (in neither) and ``unknown`` (not contoured in the source, or not in the prediction's files), not
+          scored.
         - ``<metric>_mean``, ``_sd`` (sample SD, NaN for one case), ``_median``, ``_q1`` and ``_q3`` of each metric.
         - ``missing_structure_policy``, ``tolerance_mm`` (of the structure) and ``surface``.
     """
@@ -116,7 +122,7 @@ def summarise_scores(scores: Sequence[Score], settings: ScoringSettings | None =
     rows = []
     for structure, group in table.groupby("structure", sort=False):
         scored = group[group["dsc"].notna()]
-        counts = {name: int((group["missing_in"] == side).sum()) for name, side in COUNTS.items()}
+        counts = {name: int(group["missing_in"].isin(sides).sum()) for name, sides in COUNTS.items()}
         counts |= {"cases": len(scored), "patients": scored["patient"].nunique()}
         row: dict[str, object] = {"structure": structure}
         row |= {name: counts[name] for name in PRINTED_COUNTS}

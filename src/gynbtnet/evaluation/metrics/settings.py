@@ -62,7 +62,8 @@ class DoseSettings(Settings):
     """The stored dose of a plan: "total" of its fractions, or that of one "fraction". None: of one; a plan of several
     fractions is then refused."""
     course_fractions: int | None = Field(None, ge=1, le=60)
-    """Number of brachytherapy fractions of a complete course; a patient with fewer is not judged. None: unknown."""
+    """Number of brachytherapy fractions of a complete course; a patient with another number is not judged. None:
+    unknown."""
 
     prescription_gy: float | None = Field(None, gt=0, le=100)
     """Prescribed dose of one fraction in Gy, for V100, V150 and V200. None: unknown."""

@@ -56,7 +56,8 @@ def study_ratings(ratings: Sequence[Rating], scores: Sequence[Score]) -> RatingS
         The ratings and a summary with one row per structure that was rated and these columns:
 
         - ``contours``, ``patients``, ``raters`` and ``ratings``: their numbers; ``unrated``: contours without a rating.
-        - ``mean`` over contours, of the mean over raters, with its 95 % interval over patients, ``low`` and ``high``.
+        - ``mean`` over contours, of the mean over raters, with its 95 % interval over patients, ``low`` and ``high``,
+          clipped to the scale.
         - ``median`` of all ratings, and ``score_1`` to ``score_5``: number of ratings with this score.
         - ``shared``: contours with at least two ratings. ``same``: share of equal pairs among all pairs of ratings of
           one contour. ``kappa``: mean quadratic-weighted kappa of the pairs of raters, with ``kappa_low`` and
@@ -110,8 +111,8 @@ def _summary(ratings: pd.DataFrame, contours: int) -> dict[str, object]:
         "raters": by_rater.shape[1],
         "ratings": len(ratings),
         "mean": float(estimate.value[0]),
-        "low": float(low[0]),
-        "high": float(high[0]),
+        "low": float(low.clip(1, HIGHEST)[0]),
+        "high": float(high.clip(1, HIGHEST)[0]),
         "median": float(ratings["score"].median()),
         **{f"score_{value}": int((ratings["score"] == value).sum()) for value in range(1, HIGHEST + 1)},
         "shared": int(shared.sum()),

@@ -23,6 +23,7 @@ DIFFERENCE = "model − readers"
 """Observer of a row with differences."""
 
 _CASE = ["patient", "case"]
+_HIGHEST = np.array([np.inf if metric.endswith("_mm") else 1.0 for metric in PAIR_METRICS])
 
 
 def summarise_pairs(scores: Sequence[PairScore], readers: Sequence[str]) -> pd.DataFrame:
@@ -39,7 +40,8 @@ def summarise_pairs(scores: Sequence[PairScore], readers: Sequence[str]) -> pd.D
           for paired differences.
         - ``part``: "standing" (model and readers as groups), "readers" (each reader) or "pairs" (each pair).
         - ``cases`` and ``patients`` that were scored; ``not_scored``: number of scores of a case that are undefined.
-        - ``<metric>_mean``, ``_low``, ``_high``: mean over cases and its 95 % interval over patients; NaN if undefined.
+        - ``<metric>_mean``, ``_low``, ``_high``: mean over cases and its 95 % interval over patients, clipped to the
+          scale of the metric; NaN if undefined.
     """
     table = pd.DataFrame(scores)
     rows = [
@@ -100,6 +102,8 @@ def _described(part: str, observer: str, reference: str, values: pd.DataFrame, n
     row |= {"cases": len(values), "patients": len(set(patients)), "not_scored": not_scored}
     estimate = patient_mean(values.to_numpy(np.float64), patients)
     low, high = estimate.interval()
+    if observer != DIFFERENCE:  # a mean is within the scale of its metric
+        low, high = np.maximum(low, 0), np.minimum(high, _HIGHEST)
     for number, metric in enumerate(PAIR_METRICS):
         row |= {
             f"{metric}_mean": float(estimate.value[number]),

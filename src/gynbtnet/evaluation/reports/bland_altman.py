@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
+from gynbtnet.evaluation.metrics.metrics import NOT_SCORED
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.evaluation.reports.patient_styles import MOST_NAMED, PatientStyle, patient_styles
 from gynbtnet.evaluation.statistics.agreement import LimitsOfAgreement, limits_of_agreement
@@ -33,11 +34,11 @@ def volume_pairs(evaluations: Mapping[str, Evaluation]) -> pd.DataFrame:
     Returns:
         One row per case, structure and model, with ``COLUMNS``: ``automatic`` is the volume of the prediction and
         ``manual`` that of the truth, in cm³. If only one of the two has the structure, the other volume is 0. There is
-        no row if neither has it, or if it is unknown whether the truth has it.
+        no row if neither has it, or if its score is unknown.
     """
     tables = [score_table(evaluation.scores).assign(model=name) for name, evaluation in evaluations.items()]
     table = pd.concat(tables, ignore_index=True)
-    table = table[~table["missing_in"].isin(["both", "unknown"])]
+    table = table[~table["missing_in"].isin(NOT_SCORED)]
     renamed = table.rename(columns={"prediction_cm3": "automatic", "truth_cm3": "manual"})
     return renamed[list(COLUMNS)].reset_index(drop=True)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gynbtnet.evaluation.metrics.metrics import Score
+from gynbtnet.evaluation.metrics.metrics import NOT_SCORED, Score
 
 Rank = str
 """best, median or worst."""
@@ -50,6 +50,6 @@ def mean_dsc(models: Sequence[Sequence[Score]], structure: str | None = None) ->
     values: dict[str, list[float]] = {}
     for scores in models:
         for score in scores:
-            if score.missing_in not in ("both", "unknown") and structure in (None, score.structure):
+            if score.missing_in not in NOT_SCORED and structure in (None, score.structure):
                 values.setdefault(score.case, []).append(score.dsc if score.missing_in == "none" else 0.0)
     return {case: float(np.mean(dsc)) for case, dsc in values.items()}

@@ -23,7 +23,14 @@ from gynbtnet.pages.slice_viewer import ViewedCase
 from gynbtnet.pictures.overlays import visible_colour
 from gynbtnet.runtime.progress import track
 
-MISSED = {"none": "", "prediction": "missed", "truth": "false", "both": "absent", "unknown": "unknown"}
+MISSED = {
+    "none": "",
+    "prediction": "missed",
+    "truth": "false",
+    "both": "absent",
+    "unknown": "unknown",
+    "unpredicted": "not predicted",
+}
 """Word that people read for each value of ``Score.missing_in``."""
 TYPICAL, WORST = "typical slice", "worst slice"
 """Slice whose DSC is nearest to that of its case, and slice with the most wrong voxels."""

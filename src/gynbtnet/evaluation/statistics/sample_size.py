@@ -28,6 +28,8 @@ def sample_size_notes(n_cases: int, n_patients: int, n_comparisons: int) -> tupl
             "cases as independent (all except those by patient) find differences that do not exist more "
             "often than their p-values indicate."
         )
+    if n_patients < 2:
+        return (*notes, f"With {patients} no test and no interval by patient is possible; give at least two patients.")
     smallest = smallest_p(n_patients)
     if smallest >= 0.01:
         notes.append(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gynbtnet.evaluation.statistics.adjustment import holm
 from gynbtnet.evaluation.statistics.hierarchical_bootstrap import hierarchical_interval
+from gynbtnet.evaluation.statistics.paired_values import BETTER_SIGN
 from gynbtnet.evaluation.statistics.permutation import paired_permutation_test
 from gynbtnet.experiment.curves.setup import CurvesSetup
 
@@ -46,6 +47,9 @@ def settings_of_points(points: pd.DataFrame) -> list[Setting]:
 def patient_values(points: pd.DataFrame, scores: pd.DataFrame, setting: Setting, metric: str = "dsc") -> pd.DataFrame:
     """Return a metric by run and patient, the mean over the patient's cases.
 
+    A run that rightly predicts no structure in a case is scored as perfect if another run of the setting predicts it
+    there, as in :func:`~gynbtnet.evaluation.statistics.paired_values.pair_values`.
+
     Args:
         points: table of the runs.
         scores: table of their scores.
@@ -59,6 +63,10 @@ def patient_values(points: pd.DataFrame, scores: pd.DataFrame, setting: Setting,
     same = (points["kind"] == "point") & (points["budget"] == setting.budget)
     same &= (points["patients"] == setting.patients) & (points["all_patients"] == setting.all_patients)
     own = scores.merge(points.loc[same, ["run", "model", "seed"]], on="run")
+    contour = pd.MultiIndex.from_frame(own[["case", "structure"]])
+    is_false = (own["missing_in"] == "truth") & own[metric].notna()
+    is_right_absence = (own["missing_in"] == "both") & contour.isin(contour[is_false])
+    own[metric] = own[metric].mask(is_right_absence, 1.0 if BETTER_SIGN[metric] > 0 else 0.0)
     by_structure = own.groupby(["model", "seed", "structure", "patient"], sort=False)[metric].mean().dropna()
     mean = by_structure.groupby(level=["model", "seed", "patient"], sort=False).mean()
     tables = by_structure.rename("value").reset_index(), mean.rename("value").reset_index()

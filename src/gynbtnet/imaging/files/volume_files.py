@@ -118,8 +118,8 @@ def read_channels(header: ImageHeader) -> list[Volume]:
         broken = sum(int(np.count_nonzero(~np.isfinite(plane))) for channel in array for plane in channel)
         if broken:
             raise BadInput(
-                f"{header.path} has no finite number in {counted(broken, 'voxel')}; expected a scan in HU: export it "
-                "again."
+                f"{header.path} has no finite number in {counted(broken, 'voxel')}; expected a scan in HU or a dose "
+                "in Gy: export it again."
             )
     return [Volume(channel, header.geometry) for channel in array]
 
