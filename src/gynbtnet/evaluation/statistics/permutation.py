@@ -5,9 +5,9 @@ so that cases cannot be swapped one by one as if each were a new patient. Whole 
 what the cases of a patient have in common. The statistic is the mean over cases for both units; it is the difference
 that the tables show.
 
-With m units there are 2^m swaps. For up to 36 units all are counted, so that p doesn't depend on a seed. The swaps of
-one half of the units give a sum each, and a search in the sorted sums of the other half counts those that are as
-extreme (Horowitz and Sahni 1974, doi 10.1145/321812.321823). For more units ``n_resamples`` swaps are drawn, and
+With m units there are 2^m swaps. For up to 36 units all are counted, so that p doesn't depend on a seed. Each swap
+of one half of the units has a sum. A search in the sorted sums of the other half counts those that are as extreme
+(Horowitz and Sahni 1974, doi 10.1145/321812.321823). For more units ``n_resamples`` swaps are drawn, and
 p = (1 + number that are as extreme) / (1 + n_resamples), which is never 0 (Phipson and Smyth 2010, doi
 10.2202/1544-6115.1585).
 """
