@@ -26,7 +26,10 @@ def fewer_years() -> Iterator[None]:
 
 @pytest.fixture
 def write_reviews(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes reviews of one structure, three per week, and returns their folder."""
+    """Return a function that writes reviews of one structure, and returns their folder.
+
+    The reviews are ``days`` apart, three per week; ``fractions`` in a row are of one patient.
+    """
 
     def write(
         length_mm: list[float],
@@ -36,11 +39,13 @@ def write_reviews(tmp_path: Path) -> Callable[..., Path]:
         hu: float | None = -20.0,
         status: str = "accepted edited",
         folder: str = "results",
+        days: float = 7 / 3,
+        fractions: int = 1,
     ) -> Path:
         noise = np.random.default_rng([7, first])
         for number, length in enumerate(length_mm, start=first):
             scan = f"{number:064x}"
-            prediction = tmp_path / folder / f"patient-{number:03d}_f1"
+            prediction = tmp_path / folder / f"patient-{number // fractions:03d}_f{number % fractions + 1}"
             record = {
                 "structures": ["bladder"], "synthetic": True, "settings": {}, "flags": [], "predicted_dsc": {},
                 "model": {"name": "task", "weights": "last", "sha256": model * 32, "files": {}, "rules": ""},
@@ -49,7 +54,7 @@ def write_reviews(tmp_path: Path) -> Callable[..., Path]:
             if hu is not None:
                 record["body_hu"] = {"mean": hu + float(noise.normal(0, 3)), "sd": 150 + float(noise.normal(0, 3))}
             review = {
-                "schema": 1, "time": (START + datetime.timedelta(days=7 / 3 * number)).isoformat(), "version": "0",
+                "schema": 1, "time": (START + datetime.timedelta(days=days * number)).isoformat(), "version": "0",
                 "synthetic": True, "model_sha256": model * 32, "scan_sha256": scan, "series_uid": "1.2",
                 "approved_by": "SECRET NAME", "active_seconds": 60,
                 "structures": {"bladder": {

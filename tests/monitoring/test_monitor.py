@@ -8,6 +8,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
 from typer.testing import CliRunner
 
 from gynbtnet.cli import app
@@ -38,7 +40,7 @@ def run(*arguments):
 
 
 def test_points_by_hand(write_reviews):
-    """The baseline are the first 30 reviews; the others are averaged by week."""
+    """The baseline are the first 30 patients with one review each; the others are averaged by week."""
     values = lengths(45)
     (charts,) = charts_of(write_reviews(values))
     chart = charts["bladder", "added_path_length_mm"]
@@ -53,6 +55,75 @@ def test_points_by_hand(write_reviews):
     assert charts["", "body_hu_mean"].points["reviews"].sum() == 15
 
 
+def test_fractions_of_a_patient_count_once(write_reviews, tmp_path):
+    """20 patients of four fractions are the baseline, the others are in the week of their first."""
+    values = np.array(lengths(90))
+    (charts,) = charts_of(write_reviews(values.tolist(), fractions=4), baseline_patients=20)
+    chart = charts["bladder", "added_path_length_mm"]
+    means = values[:80].reshape(20, 4).mean(axis=1)
+    assert chart.baseline.tolist() == pytest.approx(means.tolist())
+    points = chart.points
+    assert (points["patients"].tolist(), points["reviews"].tolist()) == ([1, 1, 1], [4, 4, 2])
+    assert points["mean"].tolist() == pytest.approx([values[80:84].mean(), values[84:88].mean(), values[88:].mean()])
+    scores = normal_scores(means, points["mean"].to_numpy()[:2])
+    assert points["score"].tolist()[:2] == pytest.approx(scores.tolist())
+    last, first = values[88:].mean(keepdims=True), values[:80].reshape(20, 4)[:, :2].mean(axis=1)
+    assert points["score"][2] == pytest.approx(normal_scores(first, last)[0] / 2), "her course isn't over"
+    write_reviews([50.0], first=103, fractions=4)
+    (charts,) = charts_of(tmp_path / "results", baseline_patients=20)
+    score = charts["bladder", "added_path_length_mm"].points["score"][2]
+    assert score == pytest.approx(normal_scores(means, last)[0]), "no review in 28 days"
+
+
+def test_reviews_of_few_patients_are_no_baseline(write_reviews):
+    (charts,) = charts_of(write_reviews(lengths(120), fractions=5))
+    assert charts["bladder", "volume_cm3"].problem == "too few patients for a baseline: 24 of 30"
+
+
+def test_a_baseline_that_was_reviewed_in_a_day_has_the_same_limits(write_reviews):
+    """Its pace doesn't predict that of the later reviews."""
+    values = lengths(45)
+    write_reviews(values[:30], folder="batch", days=0.01)
+    (batch,) = charts_of(write_reviews(values[30:], first=30, folder="batch"))
+    (spread,) = charts_of(write_reviews(values))
+    limits = [charts["bladder", "volume_cm3"].points["limit"].tolist() for charts in (batch, spread)]
+    assert limits[0] == limits[1]
+
+
+@pytest.mark.parametrize("by", ["PatientID", "name", "neither"])
+def test_the_patient_of_a_review(write_reviews, tmp_path, without_charts, by):
+    """A node's results don't name the patient; the RTSTRUCT does, also that of the review, even if one is damaged."""
+    folder = write_reviews(lengths(4), fractions=2)
+    for number, result in enumerate(sorted(folder.iterdir())):
+        if by != "name":
+            result = result.rename(folder / f"abcd{number}-task")
+        if by == "PatientID":
+            contours = Dataset()
+            contours.PatientID = f"HIDDEN {number // 2}"
+            contours.SOPClassUID, contours.SOPInstanceUID = RTStructureSetStorage, "1.2"
+            contours.file_meta = FileMetaDataset()
+            contours.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            contours.save_as(result / ("review/001/RS.dcm" if number == 1 else "RS.dcm"), enforce_file_format=True)
+            (result / "SEG.dcm").write_bytes(b"damaged")
+    result = run(folder, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    unknown = by == "neither"
+    page = (tmp_path / "out" / "monitoring.html").read_text()
+    for text in (page, " ".join(result.output.split())):
+        assert ("4 reviews of 4 patients" if unknown else "4 reviews of 2 patients") in text
+        assert ("The patient of 4 reviews is unknown. Each" in text) == unknown
+        assert "HIDDEN" not in text
+    assert "HIDDEN" not in repr(find_reviews(folder))
+
+
+def test_the_patient_of_an_image_file_is_in_its_name(write_reviews):
+    folder = write_reviews(lengths(3), fractions=2)
+    (folder / "patient-001_f1").rename(folder / "other")
+    for path in folder.rglob("review.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"series_uid": None}))
+    assert [one.patient for one in find_reviews(folder).reviews] == ["patient-000", "patient-000", "other"]
+
+
 def test_a_review_that_is_being_written_is_not_read(write_reviews):
     folder = write_reviews(lengths(3))
     review = folder / "patient-002_f1" / "review" / "001"
@@ -63,7 +134,7 @@ def test_a_review_that_is_being_written_is_not_read(write_reviews):
     assert (len(found.reviews), found.problems) == (2, ())
 
 
-def test_a_baseline_has_the_first_reviews_in_which_the_quantity_is_known(write_reviews):
+def test_a_baseline_has_the_first_patients_in_whom_the_quantity_is_known(write_reviews):
     write_reviews(lengths(10), hu=None)
     (charts,) = charts_of(write_reviews(lengths(35, seed=1), first=10))
     length, hu = charts["bladder", "added_path_length_mm"], charts["", "body_hu_mean"]
@@ -105,19 +176,19 @@ def test_a_changed_model_has_its_own_baseline(write_reviews):
     assert len(chart.baseline) == 30 and chart.baseline.mean() > 200 and not chart.points["alarm"].any()
 
 
-def test_too_few_reviews_are_no_chart(write_reviews, tmp_path):
+def test_too_few_patients_are_no_chart(write_reviews, tmp_path):
     folder = write_reviews(lengths(12))
     (charts,) = charts_of(folder)
-    assert {chart.problem for chart in charts.values()} == {"too few reviews for a baseline: 12 of 30"}
+    assert {chart.problem for chart in charts.values()} == {"too few patients for a baseline: 12 of 30"}
     result = run(folder, "--out", tmp_path / "out")
-    assert result.exit_code == 0 and "12 reviews, 0 of 7 charts" in result.output
+    assert result.exit_code == 0 and "12 reviews of 12 patients, 0 of 7 charts" in result.output
     assert "No chart yet, so no alarm is possible" in result.output
-    assert "No chart yet: too few reviews" in (tmp_path / "out" / "monitoring.html").read_text()
+    assert "No chart yet: too few patients" in (tmp_path / "out" / "monitoring.html").read_text()
 
 
 def test_what_old_predictions_lack_is_unknown(write_reviews):
     (charts,) = charts_of(write_reviews(lengths(40), hu=None))
-    assert charts["", "body_hu_sd"].problem == "too few reviews for a baseline: 0 of 30; unknown in 40 reviews"
+    assert charts["", "body_hu_sd"].problem == "too few patients for a baseline: 0 of 30; unknown in 40 reviews"
     assert len(charts["bladder", "added_path_length_mm"].points)
 
 
@@ -220,14 +291,14 @@ def test_a_baseline_of_dates(write_reviews, tmp_path, without_charts):
     table = pd.read_csv(tmp_path / "out" / "monitoring.csv")
     times = [one.time.date() for one in find_reviews(folder).reviews]
     inside = [datetime.date(2026, 2, 1) <= time <= datetime.date(2026, 3, 31) for time in times]
-    assert set(table["baseline_reviews"]) == {sum(inside)} and sum(inside) > 20
+    assert set(table["baseline_patients"]) == {sum(inside)} and sum(inside) > 20
     assert table["start"].dropna().min() >= "2026-03-30"
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--baseline", "5"], "neither a number of reviews from 20"),
+        (["--baseline", "5"], "neither a number of patients from 20"),
         (["--baseline", "2026-01-01..x"], "is not DATE..DATE"),
         (["--baseline", "2026-02-01..2026-01-01"], "ends before it begins"),
         (["--self-test", "model"], "Give either REVIEWS"),
@@ -241,5 +312,5 @@ def test_arguments_that_are_refused(write_reviews, tmp_path, arguments, words):
 
 
 def test_periods():
-    assert period_of(datetime.datetime(2027, 1, 3), "week") == ("2026-W53", datetime.date(2026, 12, 28))
-    assert period_of(datetime.datetime(2027, 1, 3), "month") == ("2027-01", datetime.date(2027, 1, 1))
+    assert period_of(datetime.date(2027, 1, 3), "week") == ("2026-W53", datetime.date(2026, 12, 28))
+    assert period_of(datetime.date(2027, 1, 3), "month") == ("2027-01", datetime.date(2027, 1, 1))

@@ -17,7 +17,7 @@ ALARM = 3
 
 
 class PeriodForm(StrEnum):
-    """Reviews that form one point of a chart."""
+    """Patients who form one point of a chart, by their first reviews."""
 
     week = "week"
     month = "month"
@@ -37,8 +37,8 @@ def monitor(
         str,
         typer.Option(
             metavar="N|DATE..DATE",
-            help="Baseline of each chart: the first N reviews (at least 20) that have its quantity, or those from a "
-            "day to another, e.g. 2026-01-01..2026-03-31.",
+            help="Baseline of each chart: the first N patients (at least 20) who have its quantity, or the reviews "
+            "from a day to another, e.g. 2026-01-01..2026-03-31.",
         ),
     ] = "30",
     since: Annotated[
@@ -63,7 +63,8 @@ def monitor(
     """Control charts of reviews, or a constancy check of a model. Exit code 3 on an alarm or a difference.
 
     Charts: edited share, added path length, share accepted untouched, flags and volumes of each structure, and the HU
-    of the body. Each model has its own baseline. Writes monitoring.html and monitoring.csv.
+    of the body. All reviews of a patient count once. Each model has its own baseline. Writes monitoring.html and
+    monitoring.csv.
     """
     if (reviews is None) == (self_test is None):
         raise BadInput("Give either REVIEWS, a folder of reviews, or --self-test MODEL.")
@@ -84,13 +85,19 @@ def _charts(
     """Write the page and print its summary; return whether there is an alarm."""
     from gynbtnet.imaging.structure_names import StructureNames
     from gynbtnet.monitoring.charts import chart_models
-    from gynbtnet.monitoring.monitoring_page import alarm_sentence, find_alarms, future_sentence, write_monitoring
+    from gynbtnet.monitoring.monitoring_page import (
+        alarm_sentence,
+        find_alarms,
+        future_sentence,
+        unknown_patients_sentence,
+        write_monitoring,
+    )
     from gynbtnet.monitoring.reviewed_predictions import find_reviews
     from gynbtnet.monitoring.settings import MonitorSettings
 
     names = StructureNames.load(aliases)
     dates = _dates(baseline)
-    settings = MonitorSettings(by=by.value, **({} if dates else {"baseline_reviews": _reviews(baseline)}))
+    settings = MonitorSettings(by=by.value, **({} if dates else {"baseline_patients": _patients(baseline)}))
     found = find_reviews(folder)
     models = chart_models(found.reviews, settings, dates)
     page = write_monitoring(models, found, settings, out, names)
@@ -102,13 +109,16 @@ def _charts(
     new = [alarm for alarm in alarms if since is None or alarm.last_start >= since]
     for model in models:
         own = sum(bool(len(chart.points)) for chart in model.charts)
-        console.print(f"{model.name}: {counted(model.reviews, 'review')}, {own} of {len(model.charts)} charts.")
+        reviews = f"{counted(model.reviews, 'review')} of {counted(model.patients, 'patient')}"
+        console.print(f"{model.name}: {reviews}, {own} of {len(model.charts)} charts.")
+        if model.unknown_patients:
+            console.print(unknown_patients_sentence(model.unknown_patients))
     for alarm in new:
         console.print(alarm_sentence(alarm, names))
     if len(alarms) > len(new):
         console.print(f"Earlier alarms: {len(alarms) - len(new)}; the page lists them.")
     drawn = any(len(chart.points) for model in models for chart in model.charts)
-    result = "ALARM" if new else "No alarm" if drawn else "No chart yet, so no alarm is possible: too few reviews"
+    result = "ALARM" if new else "No alarm" if drawn else "No chart yet, so no alarm is possible: too few patients"
     console.print(f"{result}. The page is {page}")
     return bool(new)
 
@@ -156,11 +166,11 @@ def _dates(text: str) -> tuple[datetime.date, datetime.date] | None:
     return dates
 
 
-def _reviews(text: str) -> int:
-    from gynbtnet.monitoring.settings import FEWEST_REVIEWS
+def _patients(text: str) -> int:
+    from gynbtnet.monitoring.settings import FEWEST_PATIENTS
 
-    if not text.isascii() or not text.isdigit() or not FEWEST_REVIEWS <= int(text) <= 1000:
+    if not text.isascii() or not text.isdigit() or not FEWEST_PATIENTS <= int(text) <= 1000:
         raise BadInput(
-            f"--baseline {text} is neither a number of reviews from {FEWEST_REVIEWS} to 1000 nor DATE..DATE."
+            f"--baseline {text} is neither a number of patients from {FEWEST_PATIENTS} to 1000 nor DATE..DATE."
         )
     return int(text)

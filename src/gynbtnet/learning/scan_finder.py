@@ -1,6 +1,5 @@
 """The scan that a prediction was made of, and the patient whom it shows."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +9,12 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, natural_order
 from gynbtnet.datasets.ingestion.scan_identity import DICOM, assign_patients
+from gynbtnet.datasets.ingestion.scan_numbering import CASE_NAME
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.dicom.ct_series import select_series
 from gynbtnet.imaging.files.volume_files import without_suffix
 from gynbtnet.review.prediction_record import PredictionRecord
 from gynbtnet.runtime.errors import BadInput
-
-_CASE_NAME = re.compile(r"(?P<patient>.+)_f(?P<fraction>\d{1,4})(-\d+)?")
-"""Names that ingestion gives to cases."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +136,7 @@ def _image_scan(path: Path, record: PredictionRecord) -> FoundScan:
             f"There is no {path}, from which a prediction was made; give the file or its folder with --scan."
         )
     name = without_suffix(path.name).removesuffix("_0000")
-    match = _CASE_NAME.fullmatch(name)
+    match = CASE_NAME.fullmatch(name)
     return FoundScan(
         patient=match["patient"] if match else name,
         time_order=natural_order(path),

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from gynbtnet.monitoring.ewma import Ewma, limit_multiple, moving_average
     from gynbtnet.monitoring.monitoring_page import find_alarms, write_monitoring
     from gynbtnet.monitoring.reviewed_predictions import FoundReviews, ReviewedPrediction, find_reviews
-    from gynbtnet.monitoring.scores import normal_scores
+    from gynbtnet.monitoring.scores import patient_scores
     from gynbtnet.monitoring.self_test import compare_self_tests, read_self_test, record_self_test, run_self_test
-    from gynbtnet.monitoring.settings import MonitorSettings
+    from gynbtnet.monitoring.settings import COURSE_GAP_DAYS, MonitorSettings
 
 __all__ = [
+    "COURSE_GAP_DAYS",
     "Chart",
     "Ewma",
     "FoundReviews",
@@ -29,7 +30,7 @@ __all__ = [
     "find_reviews",
     "limit_multiple",
     "moving_average",
-    "normal_scores",
+    "patient_scores",
     "read_self_test",
     "record_self_test",
     "run_self_test",
@@ -43,8 +44,8 @@ __getattr__, __dir__ = lazy_names(
         "ewma": ["Ewma", "limit_multiple", "moving_average"],
         "monitoring_page": ["find_alarms", "write_monitoring"],
         "reviewed_predictions": ["FoundReviews", "ReviewedPrediction", "find_reviews"],
-        "scores": ["normal_scores"],
+        "scores": ["patient_scores"],
         "self_test": ["compare_self_tests", "read_self_test", "record_self_test", "run_self_test"],
-        "settings": ["MonitorSettings"],
+        "settings": ["COURSE_GAP_DAYS", "MonitorSettings"],
     },
 )

@@ -22,16 +22,19 @@ from gynbtnet.runtime.progress import track
 PAGE, TABLE = "monitoring.html", "monitoring.csv"
 
 _RULE = (
-    "A point is the mean of the reviews of a {by}. In the upper plot, the dashed line is the mean of the baseline. "
-    "Each value gets the normal score of its rank in the baseline. The lower plot is the exponentially weighted moving "
-    "average (EWMA) of these scores with λ = {smoothing:g}. Above 0 means higher than in the baseline. The grey area "
-    "is within the limits. A point beyond them has a cross and is an alarm. The limits are simulated for a false-alarm "
-    "rate. If nothing has changed, any of the {charts} charts of this model raises an alarm in its first year with a "
-    "probability of at most {rate:g} %, {own:.2g} % per chart. The uncertainty of the baseline is included."
+    "All reviews of a patient count once, with their mean. A point is the mean of the patients whose first review is "
+    "in a {by}. In the upper plot, the dashed line is the mean of the baseline. Each patient gets the normal score of "
+    "the rank among the baseline's patients. It counts less as long as there are fewer reviews than usual. The lower "
+    "plot is the exponentially weighted moving average (EWMA) of these scores with λ = {smoothing:g}. Above 0 means "
+    "higher than in the baseline. The grey area is within the limits. A point beyond them has a cross and is an alarm. "
+    "The limits are simulated for a false-alarm rate. If nothing has changed, any of the {charts} charts of this model "
+    "raises an alarm in its first year with a probability of at most {rate:g} %, {own:.2g} % per chart. The "
+    "uncertainty of the baseline is included. Reviews of one patient may be similar, but patients must be independent "
+    "of each other."
 )
 _MEANING = (
     "An alarm states that something has changed, not what: the model, the scanner, the patients, or the people who "
-    "correct. No alarm doesn't show that nothing has changed, least of all with few reviews."
+    "correct. No alarm doesn't show that nothing has changed, least of all with few patients."
 )
 
 
@@ -126,7 +129,7 @@ def points_table(models: Sequence[ModelCharts]) -> pd.DataFrame:
             model=model.name,
             structure=chart.structure,
             quantity=chart.quantity.name,
-            baseline_reviews=len(chart.baseline),
+            baseline_patients=len(chart.baseline),
             baseline_mean=chart.baseline.mean() if len(chart.baseline) else math.nan,
             unknown=chart.unknown,
             problem=chart.problem,
@@ -134,8 +137,8 @@ def points_table(models: Sequence[ModelCharts]) -> pd.DataFrame:
         for model in models
         for chart in model.charts
     ]
-    columns = ["model", "structure", "quantity", "period", "start", "reviews", "mean", "score", "average", "limit"]
-    columns += ["alarm", "baseline_reviews", "baseline_mean", "unknown", "problem"]
+    columns = ["model", "structure", "quantity", "period", "start", "patients", "reviews", "mean", "score"]
+    columns += ["average", "limit", "alarm", "baseline_patients", "baseline_mean", "unknown", "problem"]
     return pd.concat(tables, ignore_index=True).reindex(columns=columns)
 
 
@@ -152,12 +155,20 @@ def future_sentence(number: int) -> str:
     return f"{counted(number, 'review')} {verb} in the future: check the clock of the computer that wrote them."
 
 
+def unknown_patients_sentence(number: int) -> str:
+    """Return what a number of reviews whose patients are unknown means."""
+    return (
+        f"The patient of {counted(number, 'review')} is unknown. Each of them counts as a patient, so that false "
+        "alarms can be more frequent than stated."
+    )
+
+
 def _summary(models: Sequence[ModelCharts], found: FoundReviews, names: StructureNames) -> Iterator[str]:
     alarms = find_alarms(models)
     charts = sum(bool(len(chart.points)) for model in models for chart in model.charts)
     headline = f"{counted(len(alarms), 'chart')} beyond the limits" if alarms else "No alarm"
     if not charts:
-        headline = "No chart yet: too few reviews"
+        headline = "No chart yet: too few patients"
     yield html.paragraph(headline, "headline")
     yield html.paragraph(
         f"{counted(len(found.reviews), 'review')} of {counted(len(models), 'model')}, {counted(charts, 'chart')}."
@@ -178,9 +189,12 @@ def _summary(models: Sequence[ModelCharts], found: FoundReviews, names: Structur
 def _model_section(
     model: ModelCharts, settings: MonitorSettings, names: StructureNames, *, synthetic: bool
 ) -> Iterator[str]:
-    yield html.paragraph(f"{counted(model.reviews, 'review')} from {model.first} to {model.last}.")
-    heads = ["structure", "quantity", "result", "baseline", "reviews of the baseline"]
-    heads += [f"latest {settings.by}", "its reviews", "points"]
+    patients = counted(model.patients, "patient")
+    yield html.paragraph(f"{counted(model.reviews, 'review')} of {patients} from {model.first} to {model.last}.")
+    if model.unknown_patients:
+        yield html.paragraph(unknown_patients_sentence(model.unknown_patients))
+    heads = ["structure", "quantity", "result", "baseline", "patients of the baseline"]
+    heads += [f"latest {settings.by}", "its patients", "points"]
     yield html.table(heads, [_row(chart, names) for chart in model.charts], numbers=slice(3, None))
     drawn = [chart for chart in model.charts if len(chart.points)]
     if not drawn:
@@ -205,14 +219,14 @@ def _row(chart: Chart, names: StructureNames) -> list[html.Cell]:
     structure = names.display_name(chart.structure) if chart.structure else "scan"
     baseline = f"{chart.baseline.mean():.{decimals}f}" if len(chart.baseline) else "–"
     result: html.Cell = chart.problem
-    latest = reviews = "–"
+    latest = patients = "–"
     if len(chart.points):
         last = chart.points.iloc[-1]
-        latest, reviews = f"{last['mean']:.{decimals}f}", str(last["reviews"])
+        latest, patients = f"{last['mean']:.{decimals}f}", str(last["patients"])
         alarms = int(chart.points["alarm"].sum())
         badge = html.Badge("within the limits", "good", "no alarm")
         if alarms:
             badge = html.Badge(f"{alarms} beyond", "bad", "points beyond the limits: an alarm")
         result = (badge, f"unknown in {counted(chart.unknown, 'review')}") if chart.unknown else badge
-    numbers = [baseline, str(len(chart.baseline)), latest, reviews, str(len(chart.points))]
+    numbers = [baseline, str(len(chart.baseline)), latest, patients, str(len(chart.points))]
     return [structure, chart.quantity.title, result, *numbers]

@@ -2,11 +2,12 @@
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gynbtnet.inference.manifest import MANIFEST
 from gynbtnet.inference.prediction_files import REVIEWS_FOLDER
+from gynbtnet.monitoring.reviewed_patient import reviewed_patient
 from gynbtnet.review.finished_reviews import finished_reviews
 from gynbtnet.review.prediction_record import PredictionRecord, read_prediction_record
 from gynbtnet.review.record import REVIEW_FILE, ReviewRecord, read_review
@@ -21,11 +22,13 @@ class ReviewedPrediction:
         time: when it was written.
         review: record of the review.
         prediction: record of the prediction; None if it is not in the folder or is of another scan or model.
+        patient: the patient, only to be compared with others: it can be the PatientID. None if unknown.
     """
 
     time: datetime.datetime
     review: ReviewRecord
     prediction: PredictionRecord | None
+    patient: str | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,4 +101,4 @@ def _read(path: Path) -> ReviewedPrediction:
     prediction = read_prediction_record(home) if home else None
     if prediction and (prediction.input.sha256, prediction.model.sha256) != (review.scan_sha256, review.model_sha256):
         prediction = None  # it was replaced after the review
-    return ReviewedPrediction(review.written, review, prediction)
+    return ReviewedPrediction(review.written, review, prediction, reviewed_patient(folders, review))

@@ -8,6 +8,9 @@ from gynbtnet.datasets.cohort import SAFE_ID
 from gynbtnet.datasets.ingestion.found_scans import FoundScan
 from gynbtnet.datasets.patient_key import PatientKey
 
+CASE_NAME = re.compile(r"(?P<patient>.+)_f(?P<fraction>\d{1,4})(-\d+)?")
+"""Names that ingestion gives to cases."""
+
 
 @dataclass(frozen=True)
 class NumberedScan:
