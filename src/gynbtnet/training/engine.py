@@ -183,7 +183,8 @@ def _setup(context: TrainingContext, progress: Progress) -> _Learner:
     form = choose_form(network, forms, progress.network_form, fabric.device, fabric.broadcast)
     wrapped = fabric.setup_module(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
     groups = parameter_groups(network, settings, encoder_rate=context.encoder_rate, head_rate=context.head_rate)
-    optimizer = make_optimiser(groups, settings)
+    loss_is_scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
+    optimizer = make_optimiser(groups, settings, loss_is_scaled=loss_is_scaled)
     wrapped_optimizer = cast(Optimizer, fabric.setup_optimizers(optimizer))
     averaged = None if settings.ema is None else AveragedWeights(network, settings.ema)
     encoder = [] if context.trains_encoder(0) else encoder_parameters(network)
