@@ -207,6 +207,7 @@ def test_another_tuning_in_the_same_folder(
         ({"space": {"task.training.rate": ValueList((1, 2))}}, "rate in the search space is not a setting"),
         ({"space": {"task.plan.patch_size": ValueList(([16, 32, 32], [20, 20, 20]))}, "candidates": 2}, "multiple"),
         ({"budget": Budget(steps=5)}, "5 steps are too few for 6 candidates"),
+        ({"budget": Budget(gpu_seconds=5)}, "--unit gpu-seconds needs a GPU; give --unit cpu-seconds or steps"),
         ({"stage": "nnunet"}, "has no nnunet stage"),
     ],
 )
