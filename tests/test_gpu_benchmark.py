@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -71,8 +73,21 @@ def test_every_step_runs_on_a_cpu(folder: Path) -> None:
     assert values["tests passed"] > 0
     assert not {"tests failed", "failed", "its error"} & values.keys()
     assert float(values["last epoch, loss"]) > 0
+    assert float(values["last epoch in float16, loss"]) > 0
     page = (folder / "tiny" / "results.md").read_text(encoding="utf-8")
     assert all(name in page for name in (*steps, *values))
+
+
+def test_a_training_in_float16_is_among_the_steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The command on a GPU: in its own format, because a CPU refuses float16."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    gpu = import_module("gpu")
+    commands: list[list[str]] = []
+    monkeypatch.setattr(gpu, "call_program", lambda arguments: commands.append(arguments) or len(commands) == 3)
+    gpu.end_to_end(Mock(tiny=False, rows=tmp_path / "pretrain.jsonl"))
+    assert [command[0] for command in commands] == ["phantom", "pretrain", "pretrain"]
+    assert "pretraining.training.precision=16-mixed" in commands[2]
+    assert not any("max_grad_norm" in part or "optimiser" in part for part in commands[2])
 
 
 def test_a_step_that_takes_too_long_or_fails_leaves_its_rows_and_the_others_run(folder: Path) -> None:

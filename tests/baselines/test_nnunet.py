@@ -3,12 +3,14 @@
 import csv
 import itertools
 import json
+import math
 import os
 import pickle
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import matplotlib
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from gynbtnet.baselines import nnunet_training
+from gynbtnet.baselines.nnunet_epochs import run_epochs
 from gynbtnet.baselines.nnunet_library import DATASET, import_nnunet_library, link_or_copy
 from gynbtnet.baselines.nnunet_model import NnUNetModel, _check_trusted
 from gynbtnet.baselines.nnunet_plan_changes import GYNBTNET
@@ -29,7 +32,8 @@ from gynbtnet.imaging import read_volume
 from gynbtnet.inference import PredictionSettings
 from gynbtnet.networks import GynBTNet
 from gynbtnet.phantom import write_brachytherapy
-from gynbtnet.runtime import BadInput, Paused
+from gynbtnet.runtime import BadInput, Diverged, Paused, file_lock
+from gynbtnet.training import RunFolder
 
 TINY = {"epochs": 2, "steps_per_epoch": 1, "validation_steps": 1, "checkpoint_interval_epochs": 1, "workers": 0}
 
@@ -93,6 +97,19 @@ def test_a_run_is_taken_up_only_as_it_was_made(
     (tmp_path / "letters" / "mine.txt").write_text("mine")
     with pytest.raises(BadInput, match="no nnU-Net training"):
         begun(cohort, split, tmp_path / "letters", monkeypatch)
+    assert [path.name for path in (tmp_path / "letters").iterdir()] == ["mine.txt"]
+    with file_lock(tmp_path / "run" / ".lock"), pytest.raises(BadInput, match=r"Another program trains in .*run; wait"):
+        begun(cohort, split, tmp_path / "run", monkeypatch)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_run_before_its_checkpoint(tmp_path: Path, loss: float) -> None:
+    trainer = MagicMock(current_epoch=4, dataloader_train=itertools.repeat(None))
+    trainer.train_step.side_effect = [{"loss": np.float32(1)}, {"loss": np.float32(loss)}]
+    settings = NnUNetSettings(**SHORT)
+    with pytest.raises(Diverged, match=rf"became {loss} in epoch 5 of the run in {tmp_path}"):
+        run_epochs(trainer, settings, MagicMock(seconds=1.0), RunFolder(tmp_path), lambda: 0.0, MagicMock())
+    trainer.on_epoch_end.assert_not_called()
 
 
 def test_a_missing_nnunet_is_reported(

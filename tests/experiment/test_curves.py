@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,14 @@ from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.machines import check_machine, on_machine_of_pace
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
-from gynbtnet.experiment.curves.run_record import write_tables
+from gynbtnet.experiment.curves.run_record import read_record, read_records, record_diverged, write_tables
 from gynbtnet.experiment.curves.setup import CurvesSetup, write_setup
-from gynbtnet.experiment.curves.trace_curves import best_candidate, check_budgets, choose_patients
+from gynbtnet.experiment.curves.trace_curves import _Context, _run_all, best_candidate, check_budgets, choose_patients
 from gynbtnet.experiment.scans import Ingested
+from gynbtnet.experiment.trial import Trial
 from gynbtnet.imaging import Repairs, StructureNames
 from gynbtnet.recipes import CurvesDesign, CurvesRecipe, Pace, load_curves, save_recipe
-from gynbtnet.runtime import BadInput, write_json
+from gynbtnet.runtime import BadInput, Diverged, write_json
 from gynbtnet.training import Budget
 
 STRUCTURES = ("bladder", "rectum")
@@ -472,6 +474,9 @@ def test_a_pace_of_cpu_seconds_is_refused_on_a_gpu(
         check_budgets(recipe, ["gynbtnet"])
     unpaced = replace(recipe, design=recipe.design.model_copy(update={"pace": None}))
     check_budgets(unpaced, ["gynbtnet"])
+    monkeypatch.undo()
+    with pytest.raises(BadInput, match=r"^curves\.unit gpu_seconds needs a GPU; set it to cpu_seconds or steps\.$"):
+        check_budgets(replace(recipe, design=in_unit("gpu_seconds")), ["gynbtnet"])
 
 
 def test_seconds_of_the_stages_before_the_task(recipe: CurvesRecipe, ingested: Ingested, tmp_path: Path) -> None:
@@ -544,6 +549,51 @@ def test_resamples_may_change_and_the_margin_may_not(recipe: CurvesRecipe, inges
     assert write_setup(recipe, ingested, folder).design == recipe.design
     with pytest.raises(BadInput, match="were begun with another design"):
         write_setup(replace(recipe, design=recipe.design.model_copy(update={"margin": 0.05})), ingested, folder)
+
+
+def test_a_diverged_candidate_is_the_worst_and_a_diverged_point_stops_no_other(
+    recipe: CurvesRecipe, setup: CurvesSetup, ingested: Ingested, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders, tried = CurvesFolder(tmp_path), []
+    first, second, *_ = recipe.models["nnunet-chosen"].candidates
+
+    def run(trial: Trial, cohort: Cohort, out: Path, **_: Any) -> Any:
+        tried.append((trial.model, out.name))
+        if out.name == first or trial.model == "nnunet":
+            raise Diverged("The loss became nan.")
+
+    def record(run: CurveRun, candidate: str, patients: int, _: Any, costs: Any, machine: str, folder: Any) -> None:
+        scored = ingested.cohort.of_patients(ingested.split.test)
+        record_diverged(run, candidate, patients, scored, machine, folder)
+        found = read_record(folder, run)
+        assert found
+        write_json(replace(found, mean_dsc=0.5, steps=3), folder.record(run))
+
+    monkeypatch.setattr("gynbtnet.experiment.curves.trace_curves.run_trial", run)
+    monkeypatch.setattr("gynbtnet.experiment.curves.trace_curves.record_run", record)
+    runs = [run for run in setup.runs if run.model.startswith("nnunet") and run.budget == setup.design.budgets[0]]
+    runs = [run for run in runs if run.seed == 0 and run.patients is None]
+    with pytest.raises(Diverged, match=r"loss of 1 run of the curves .* others are done\. The first: The loss became"):
+        _run_all(_Context(recipe, ingested, folders, None, 1), runs)
+    assert len(tried) == len(runs)
+    written = {run: read_record(folders, run) for run in runs}
+    assert {run.model for run, found in written.items() if found is None} == {"nnunet"}
+    assert written[CurveRun("search", "nnunet-chosen", runs[0].budget, candidate=first)].mean_dsc is None
+    assert written[CurveRun("point", "nnunet-chosen", runs[0].budget)].candidate == second
+    write_tables(folders, runs)
+    assert [record.diverged for record in read_records(folders.points, "")].count(True) == 1
+
+
+def test_a_candidate_that_diverged_elsewhere_counts(
+    recipe: CurvesRecipe, setup: CurvesSetup, elsewhere: CurvesFolder, tmp_path: Path
+) -> None:
+    points = pd.read_csv(elsewhere.points)
+    points.loc[0, ["mean_dsc", "steps"]] = (np.nan, 0)
+    points.to_csv(elsewhere.points, index=False)
+    here = CurvesFolder(tmp_path / "here")
+    take_finished_runs(elsewhere.folder, recipe, scored_patients(setup), here)
+    write_tables(here, setup.runs)
+    assert [record.diverged for record in read_records(here.points, "")].count(True) == 1
 
 
 def test_a_single_model_is_compared_with_none(setup: CurvesSetup, tmp_path: Path) -> None:

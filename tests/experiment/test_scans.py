@@ -2,8 +2,10 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gynbtnet.datasets import Cohort, Split, ingest
@@ -73,3 +75,24 @@ def test_a_report_on_no_test_patient_is_refused(cohort: Cohort, tmp_path: Path) 
     Split((), (cohort.patients[:2], cohort.patients[2:]), 0).save(experiment.split)
     with pytest.raises(BadInput, match="holds out no patient for the test"):
         report_experiment(experiment)
+
+
+@pytest.mark.parametrize("brightness", [0, 1])
+def test_a_scan_of_a_test_patient_is_refused_in_stage_2(cohort: Cohort, tmp_path: Path, brightness: int) -> None:
+    """Under another name, as organ data sets have them; a scan with other voxels is accepted."""
+    recipe = load_recipe("smoke", ["pretraining=null", "structures=[ball]", "supervised.structures=[urinary_bladder]"])
+    held_out = ingest_scans(
+        recipe.model_copy(update={"supervised": None}), Scans(cohort.folder), Experiment(tmp_path / "first")
+    ).test.cases[0]
+    image, scan = read_volume(held_out.image), tmp_path / "organs" / "s0004"
+    write_volume(replace(image, array=image.array + brightness), scan / "ct.nii.gz")
+    bladder = np.zeros(image.array.shape, np.uint8)
+    bladder[1:3, 1:3, 1:3] = 1
+    write_volume(replace(image, array=bladder), scan / "segmentations" / "urinary_bladder.nii.gz")
+    scans = Scans(cohort.folder, supervised=tmp_path / "organs")
+    if brightness:
+        organs = ingest_scans(recipe, scans, Experiment(tmp_path / "run")).organs
+        assert organs is not None and len(organs.cases) == 1
+    else:
+        with pytest.raises(BadInput, match=r"scans of stage 2 include 1 scan of patients held out .* first in .*s0004"):
+            ingest_scans(recipe, scans, Experiment(tmp_path / "run"))

@@ -89,6 +89,43 @@ def test_a_stopped_round_ends_the_same_and_the_better_model_is_kept(
     assert (nothing.round, nothing.champion) == (None, folders.run(1))
 
 
+def test_a_changed_round_is_removed_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_training: None,
+    predicted: Callable[..., Path],
+    reviewed: Callable[..., Path],
+    request_of: Callable[..., LearningRequest],
+) -> None:
+    """A kill while its folder is removed leaves no half of it, which the next round would refuse."""
+    reviewed(predicted("new1", 20), truth(20))
+    scores(monkeypatch, {})
+    request, folders = request_of(), LearningFolder(tmp_path / "learned")
+
+    def stop(prepared: object, training: object, run: Path, **_: object) -> Path:
+        run.mkdir()
+        (run / "recipe.yaml").write_text("of other reviews")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(learning_round, "finetune", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learn(request)
+    reviewed(predicted("new2", 21), truth(21))
+
+    def kill(path: Path) -> None:
+        next(path.rglob("round.json")).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", kill)
+        with pytest.raises(KeyboardInterrupt):
+            learn(request)
+    assert not folders.round(1).exists()
+    assert learn(request).round == 1
+    assert (folders.run(1) / "weights_last.safetensors").is_file()
+
+
 def test_the_worse_model_is_kept_too(
     source: Path,
     tmp_path: Path,

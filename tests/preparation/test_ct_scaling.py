@@ -120,4 +120,8 @@ def test_scans_prepared_by_other_intensities_are_refused(write_cohort: WriteCoho
     split = Split((), (("p0",), ("p1", "p2")), 0)
     with pytest.raises(BadInput, match=r"gives ct_scaling, .* were prepared with other intensities"):
         finetune_alone(prepared, recipe, "task", split, None, tmp_path / "run")
+    scaled = prepare(cohort, make_plan(cohort, recipe.stage("task").plan), tmp_path / "scaled")
+    task = recipe.stage("task").model_copy(update={"plan": measured})
+    with pytest.raises(BadInput, match=r"has no ct_scaling, but .* were prepared with one"):
+        finetune_alone(scaled, recipe.model_copy(update={"task": task}), "task", split, None, tmp_path / "run")
     assert json.loads((prepared.folder / "plans.json").read_text())["plans_name"] == "GynBTNetPlans"

@@ -1,33 +1,45 @@
 """Locks between processes."""
 
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from gynbtnet.runtime import file_lock
 
 HOLDER = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from gynbtnet.runtime import file_lock
 with file_lock(Path(sys.argv[1])) as held:
-    print(held, flush=True)
+    worker = os.fork() if sys.argv[2] else None
+    if worker != 0:
+        print(held, worker, flush=True)
     time.sleep(60)
 """
 
 
-def test_another_process_waits_or_is_refused_until_the_holder_is_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("forks", ["", pytest.param("forks", marks=pytest.mark.skipif(os.name == "nt", reason="fork"))])
+def test_another_process_waits_or_is_refused_until_the_holder_is_killed(tmp_path: Path, forks: str) -> None:
+    """Also if a worker that it has forked lives on."""
     path = tmp_path / "folder" / "lock"
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path), forks], stdout=subprocess.PIPE, text=True)
     with holder:
         assert holder.stdout
-        assert holder.stdout.readline().strip() == "True"
-        with file_lock(path, wait=False) as held:
-            assert not held
+        held, worker = holder.stdout.readline().split()
+        assert held == "True"
+        with file_lock(path, wait=False) as held_here:
+            assert not held_here
         holder.send_signal(signal.SIGKILL)
         holder.wait()
-    with file_lock(path) as held:
-        assert held
-    with file_lock(path, wait=False) as held:
-        assert held
+    try:
+        with file_lock(path, wait=False) as held_here:
+            assert held_here
+    finally:
+        if forks:
+            os.kill(int(worker), signal.SIGKILL)
+    with file_lock(path) as held_here:
+        assert held_here

@@ -97,3 +97,10 @@ def test_a_mask_of_another_form() -> None:
         objective = MaskedModellingObjective(network, 0.5, True, mask=lambda *_, wrong=wrong: wrong)
         with pytest.raises(BadInput, match=r"expected torch\.bool of shape"):
             objective.loss(network, batch())
+
+
+def test_a_mask_that_hides_nothing() -> None:
+    network = MaskedAutoencoder(SMALL)
+    objective = MaskedModellingObjective(network, 0.5, True, mask=lambda grid, *_: torch.ones(grid, dtype=torch.bool))
+    with pytest.raises(BadInput, match="hides none of the 64 cells"):
+        objective.loss(network, batch())

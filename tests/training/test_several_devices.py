@@ -3,8 +3,11 @@
 import csv
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,16 @@ from safetensors.torch import load_file
 
 from gynbtnet.datasets import Split
 from gynbtnet.preparation import PreparedCohort
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, Paused
 from gynbtnet.training.budget import Budget
 from gynbtnet.training.cost.run_cost import training_cost
 from gynbtnet.training.devices import start_devices
-from gynbtnet.training.settings import PretrainingSettings, SegmentationSettings, TrainingSettings
+from gynbtnet.training.settings import (
+    PretrainingSettings,
+    ProxyTaskSettings,
+    SegmentationSettings,
+    TrainingSettings,
+)
 from gynbtnet.training.stages import finetune, pretrain
 
 SETTINGS = PretrainingSettings(epochs=2, steps_per_epoch=1, learning_rate=1e-3, checkpoint_interval_epochs=1)
@@ -172,6 +180,47 @@ def test_two_processes_end_a_budget_together(prepared: PreparedCohort, tmp_path:
     assert (two / "weights_last.safetensors").is_file()
 
 
+REPORTED = """
+import sys
+from gynbtnet.runtime import BadInput
+try:
+    exec(open(sys.argv.pop(1)).read())
+except BadInput as problem:
+    sys.exit(f"refused: {problem}")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "sentences"),
+    [
+        ({"learning_rate": 0.5}, [r"refused: The run in .* was made with settings\.learning_rate = 0\.001"] * 2),
+        ({}, ["refused: .*ball_1.* is absent or damaged", "refused: Another process of this run has ended"]),
+    ],
+)
+def test_bad_input_of_two_processes_is_reported_without_a_traceback(
+    prepared: PreparedCohort, tmp_path: Path, changes: dict[str, Any], sentences: list[str]
+) -> None:
+    """A run that was made otherwise, and a damaged scan that one of them reads."""
+    settings = SegmentationSettings(epochs=2, steps_per_epoch=4, learning_rate=1e-3)
+    folder = Path(shutil.copytree(prepared.folder, tmp_path / "prepared"))
+    hurried = settings.model_copy(update={"time_budget_hours": 1e-9})
+    with pytest.raises(Paused):
+        finetune(PreparedCohort.open(folder), hurried, tmp_path / "run", **SIDES)
+    next(folder.rglob("ball_1.b2nd")).write_bytes(b"damaged")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    values = settings.model_copy(update=changes).model_dump_json()
+    command = [*TORCHRUN, "--no-python", sys.executable, "-c", REPORTED, str(tmp_path / "script.py")]
+    command += ["finetune", "SegmentationSettings", str(folder), str(tmp_path / "run"), values, "{}", ""]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("refused")]
+    assert len(lines) == 2, ended.stderr
+    assert all(
+        re.match(*pair) for pair in zip(sentences, sorted(lines, key=lambda line: "Another" in line), strict=True)
+    )
+    assert "[rank" not in ended.stderr
+
+
 @pytest.mark.slow
 def test_a_sharded_network_validates_as_a_whole_one(prepared: PreparedCohort, tmp_path: Path) -> None:
     settings = SegmentationSettings(epochs=1, steps_per_epoch=1, learning_rate=1e-3, validation_patches=1)
@@ -320,4 +369,9 @@ def test_a_batch_that_cannot_be_shared(
         finetune(prepared, settings, tmp_path / "run", **SIDES)
     with pytest.raises(BadInput, match="batch_dice needs the whole batch"):
         finetune(prepared, settings.model_copy(update={"batch_dice": True}), tmp_path / "run", **SIDES)
+    swin = replace(prepared.plan, network="swin_unetr", preset="F12", strides=(), patch_size=(64, 64, 64))
+    with pytest.raises(BadInput, match="compares all patches of a batch with each other, but 3 devices"):
+        pretrain(
+            replace(prepared, plan=swin), ProxyTaskSettings(epochs=1, steps_per_epoch=1), tmp_path / "run", **SIDES
+        )
     assert not (tmp_path / "run").exists()

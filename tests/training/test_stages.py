@@ -343,6 +343,25 @@ def test_other_scans_and_another_plan_are_refused(prepared: PreparedCohort, whol
         train(larger, whole_run)
 
 
+@pytest.mark.parametrize(("stage", "kind"), [(pretrain, PretrainingSettings), (finetune, SegmentationSettings)])
+def test_another_program_is_refused_while_one_trains(
+    prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, kind: type[TrainingSettings]
+) -> None:
+    calls = []
+
+    def start_again(context: TrainingContext) -> None:
+        calls.append(context)
+        if len(calls) == 1:
+            with pytest.raises(BadInput, match=rf"Another program trains in {context.run.path}; wait until it has"):
+                stage(prepared, kind(**QUICK), tmp_path / "run", **SIDES)
+            stage(prepared, kind(**QUICK), tmp_path / "other", **SIDES)
+
+    monkeypatch.setattr("gynbtnet.training.stages.fit", start_again)
+    for _ in range(2):
+        stage(prepared, kind(**QUICK), tmp_path / "run", **SIDES)
+    assert len(calls) == 3
+
+
 def test_a_folder_of_something_else_is_refused(prepared: PreparedCohort, tmp_path: Path) -> None:
     (tmp_path / "letters.txt").write_text("mine")
     with pytest.raises(BadInput, match=r"no recipe\.yaml of a run"):
@@ -411,6 +430,30 @@ def test_a_full_disk_costs_no_older_checkpoint(
     train(prepared, tmp_path / "run")
     last = "weights_last.safetensors"
     assert (tmp_path / "run" / last).read_bytes() == (whole_run / last).read_bytes()
+
+
+@pytest.mark.parametrize(("ratio", "masked"), [(0.06, 0), (0.95, 8)])
+def test_a_mask_that_leaves_nothing_to_learn_makes_no_run(
+    prepared: PreparedCohort, tmp_path: Path, ratio: float, masked: int
+) -> None:
+    """A patch of 16×32×32 has 2×2×2 cells of 8×16×16."""
+    small = replace(prepared, plan=replace(prepared.plan, strides=((1, 1, 1), *[(2, 2, 2)] * 3, (1, 2, 2))))
+    with pytest.raises(BadInput, match=rf"mask_ratio {ratio} masks {masked} of the 8 cells of a patch"):
+        pretrain(small, PretrainingSettings(**QUICK, mask_ratio=ratio), tmp_path / "run", **SIDES)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (PretrainingSettings, {"mask_ratio": 0}),
+        (SegmentationSettings, {"learning_rate": 1e38}),
+        (PretrainingSettings, {"learning_rate": 1e38}),
+    ],
+)
+def test_settings_that_nothing_can_learn_with(kind: type[TrainingSettings], changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(changes))):
+        kind(**changes)
 
 
 def test_a_damaged_checkpoint_is_reported(
@@ -500,7 +543,7 @@ def test_missing_inputs_are_reported(prepared: PreparedCohort, whole_run: Path, 
 
 def test_a_loss_that_is_not_finite_is_reported(prepared: PreparedCohort, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="lower learning_rate"):
-        train(prepared, tmp_path / "run", learning_rate=1e30, max_grad_norm=None)
+        train(prepared, tmp_path / "run", learning_rate=1000, max_grad_norm=None)
     assert not (tmp_path / "run" / "weights_last.safetensors").exists()
 
 
@@ -848,7 +891,8 @@ def test_a_resumed_run_computes_as_many_patches_at_once_as_before(asked: bool, b
 
 @pytest.mark.slow
 def test_a_loss_scale_is_restored(prepared: PreparedCohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In float16 on a CPU instead of a GPU: the scale grows after every step."""
+    """In float16 on a CPU, with the optimiser and the clipping of a GPU: the scale grows after every step."""
+    monkeypatch.setattr(torch.nn.Parameter, "is_cuda", True, raising=False)
     scalers = []
 
     def start(settings: TrainingSettings) -> Fabric:

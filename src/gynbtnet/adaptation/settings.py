@@ -27,5 +27,5 @@ class AdaptationSettings(Settings):
         description="A structure is adapted if its DSC is better by this value on the fraction that was left out; -1: "
         "every structure that was compared.",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Learning rate of AdamW.")
+    learning_rate: float = Field(1e-3, gt=0, le=1000, description="Learning rate of AdamW.")
     seed: int = Field(0, ge=0, description="Seed of the patches.")

@@ -1,6 +1,7 @@
 """Epochs of nnU-Net's trainer until the end of the run or of its budget, with a log of each."""
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from gynbtnet.baselines.nnunet_schedule import ShareSchedule
 from gynbtnet.baselines.nnunet_usage import UsageMeter
 from gynbtnet.baselines.settings import NnUNetSettings
-from gynbtnet.runtime.errors import Paused
+from gynbtnet.runtime.errors import Diverged, Paused
 from gynbtnet.training.cost.run_clock import RunClock
 from gynbtnet.training.recording.run_log import RunLog
 from gynbtnet.training.run_folder import RunFolder
@@ -43,6 +44,7 @@ def run_epochs(
         advance: called after each step with the note for the progress bar.
 
     Raises:
+        Diverged: If the mean loss of an epoch is not finite.
         Paused: If ``settings.time_budget_hours`` are used up before the share is 1.
     """
     clock = RunClock(settings.time_budget_hours)
@@ -54,13 +56,19 @@ def run_epochs(
             before = meter.seconds
             with meter.running():
                 outputs = _train(trainer, settings.steps_per_epoch, meter, share, advance)
+            loss = float(np.mean([output["loss"] for output in outputs]))
+            if not isfinite(loss):
+                raise Diverged(
+                    f"The loss of nnU-Net became {loss} in epoch {trainer.current_epoch + 1} of the run in {run.path}; "
+                    "start it again in another folder with a lower nnunet.learning_rate."
+                )
             trainer.on_train_epoch_end(outputs)
             _validate(trainer)
             usage = meter.usage()
             values = {
                 "step": usage.steps,
                 "learning_rate": trainer.optimizer.param_groups[0]["lr"],
-                "loss": float(np.mean([output["loss"] for output in outputs])),
+                "loss": loss,
                 "seconds": meter.seconds - before,
                 "cpu_seconds": usage.cpu_seconds,
                 **({"gpu_seconds": usage.gpu_seconds} if trainer.device.type == "cuda" else {}),

@@ -32,7 +32,7 @@ from gynbtnet.datasets.split import Split
 from gynbtnet.imaging.regions import Regions, regions_by_name
 from gynbtnet.preparation.planning.structure_overlaps import choose_regions, measure_overlaps
 from gynbtnet.runtime.atomic_files import atomic_write
-from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.errors import BadInput, Diverged, Paused
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
@@ -40,7 +40,7 @@ from gynbtnet.runtime.progress import progress_bar
 from gynbtnet.training.allocator import keep_freed_memory
 from gynbtnet.training.devices import check_budget
 from gynbtnet.training.renamed_settings import with_current_names
-from gynbtnet.training.run_folder import RunFolder, note_environment
+from gynbtnet.training.run_folder import RunFolder, lock_training, note_environment
 
 _LOG = logging.getLogger(__name__)
 RECORD = "nnunet.json"
@@ -84,7 +84,8 @@ def train_nnunet(
     Raises:
         BadInput: If cohort and split don't match, or earlier folds in ``out`` have other inputs or settings. Also if
             CUDA is asked for and not available, or nnU-Net isn't installed. Also if it has no trainer of the given
-            name, or settings don't fit the trainer or the plan.
+            name, settings don't fit the trainer or the plan, or another program trains in ``out``.
+        Diverged: If the loss is no longer finite.
         Paused: If ``settings.time_budget_hours`` are used up before the fold has ended.
     """
     require("nnunet", "nnunetv2")
@@ -109,19 +110,21 @@ def train_nnunet(
         "structures": list(cohort.structures),
         **({"regions": regions_by_name(regions)} if regions else {}),
     }
-    _open(out, record)
-    run = RunFolder(out / f"fold_{fold}")
-    if run.last_weights.is_file():
-        return run.path
-    variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
-    with import_nnunet_library(out / "log.txt", **variables), nnunet_progress():
-        plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs, regions)
-        write_json(split.nnunet_folds(training_cohort), out / "preprocessed" / DATASET / "splits_final.json")
-    if settings.workers is not None:  # the planner would use 0 as a number of threads
-        variables["nnUNet_n_proc_DA"] = str(settings.workers)
-    keep_freed_memory()  # as in our own training
-    with import_nnunet_library(out / "log.txt", **variables):
-        _train(fold, settings, device, plans_name, out, run, training_cohort)
+    _check_contents(out)  # before the lock, which makes a file
+    with lock_training(out):
+        _open(out, record)
+        run = RunFolder(out / f"fold_{fold}")
+        if run.last_weights.is_file():
+            return run.path
+        variables = {f"nnUNet_{kind}": str((out / kind).absolute()) for kind in ("raw", "preprocessed", "results")}
+        with import_nnunet_library(out / "log.txt", **variables), nnunet_progress():
+            plans_name = _plan_and_preprocess(training_cohort, settings, out, jobs, regions)
+            write_json(split.nnunet_folds(training_cohort), out / "preprocessed" / DATASET / "splits_final.json")
+        if settings.workers is not None:  # the planner would use 0 as a number of threads
+            variables["nnUNet_n_proc_DA"] = str(settings.workers)
+        keep_freed_memory()  # as in our own training
+        with import_nnunet_library(out / "log.txt", **variables):
+            _train(fold, settings, device, plans_name, out, run, training_cohort)
     return run.path
 
 
@@ -139,12 +142,15 @@ def _digests(cases: Iterable[Case]) -> list[str]:
     return [sha256_of(*case.files) for case in cases]
 
 
+def _check_contents(out: Path) -> None:
+    if not (out / RECORD).exists() and any(path.name != RECORD for path in out.glob("[!.]*")):
+        raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
+
+
 def _open(out: Path, record: dict[str, Any]) -> None:
     """Record settings and inputs of the folds, or check that existing folds in ``out`` have the same."""
     path = out / RECORD
     if not path.exists():
-        if any(out.glob("[!.]*")):
-            raise BadInput(f"{out} is not empty and contains no nnU-Net training; give a new or an empty folder.")
         write_json(record, path)
     existing = read_json(dict[str, Any], path, REMEDY)
     former = NnUNetSettings().model_dump(mode="json")  # the only values before a setting existed
@@ -242,7 +248,7 @@ def _train(
     note_environment(run, epochs_done=trainer.current_epoch, **machine)
     try:
         _run(trainer, settings, meter, run)
-    except Paused:
+    except (Paused, Diverged):
         _stop_loaders(trainer)
         raise
     if checkpoint != checkpoints[0]:

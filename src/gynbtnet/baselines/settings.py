@@ -70,10 +70,10 @@ class NnUNetSettings(Settings):
         "own, SGD in nnUNetTrainer.",
     )
     learning_rate: float | None = Field(
-        None, gt=0, description="Highest learning rate; null: the trainer's own, 0.01 in nnUNetTrainer."
+        None, gt=0, le=1000, description="Highest learning rate; null: the trainer's own, 0.01 in nnUNetTrainer."
     )
     weight_decay: float | None = Field(
-        None, ge=0, description="Weight decay; null: the trainer's own, 3e-5 in nnUNetTrainer."
+        None, ge=0, le=1000, description="Weight decay; null: the trainer's own, 3e-5 in nnUNetTrainer."
     )
     momentum: float | None = Field(
         None, ge=0, lt=1, description="Momentum of SGD; null: the trainer's own, 0.99 in nnUNetTrainer."

@@ -1,5 +1,6 @@
 """Scans of an experiment: checks, ingestion into cohorts, and the split into training and test patients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def ingest_scans(recipe: Recipe, scans: Scans, experiment: Experiment, jobs: int
         cohort=cohort,
         split=split,
         unlabelled=_ingest_unlabelled(ingestion, cohort, split) if recipe.pretraining else None,
-        organs=_ingest_organs(ingestion, recipe.supervised) if recipe.supervised else None,
+        organs=_ingest_organs(ingestion, recipe.supervised, cohort, split) if recipe.supervised else None,
         further=_ingest_further(ingestion) if scans.further else None,
         names=names,
         repairs=scans.repairs,
@@ -202,26 +203,37 @@ def _ingest_unlabelled(ingestion: _Ingestion, clinic: Cohort, split: Split) -> C
         jobs=ingestion.jobs,
     ).cohort
     test = clinic.of_patients(split.test)
-    leaked = [case for case in cohort.cases if any(_is_same_scan(case, held_out) for held_out in test.cases)]
-    if leaked:
-        raise BadInput(
-            f"The unlabelled scans include {counted(len(leaked), 'scan')} of patients held out for the test, the first "
-            f"in {leaked[0].source.ct_folder}. Remove every such scan, or the model would be trained on test patients."
-        )
+    patients = set(split.test)
+    _refuse_test_scans(
+        "unlabelled scans", [case for case in cohort.cases if case.patient in patients or _is_any_of(case, test)]
+    )
     return cohort
 
 
+def _refuse_test_scans(scans: str, leaked: Sequence[Case]) -> None:
+    if leaked:
+        raise BadInput(
+            f"The {scans} include {counted(len(leaked), 'scan')} of patients held out for the test, the first "
+            f"in {leaked[0].source.ct_folder}. Remove every such scan, or the model would be trained on test patients."
+        )
+
+
+def _is_any_of(case: Case, others: Cohort) -> bool:
+    """Return True if a case has the same scan as one of the others, also if the patient was renamed."""
+    return any(_is_same_scan(case, other) for other in others.cases)
+
+
 def _is_same_scan(case: Case, other: Case) -> bool:
-    """Return True if two cases have the same patient or the same scan, also if the patient was renamed."""
-    if case.patient == other.patient or (case.source.series_uid and case.source.series_uid == other.source.series_uid):
+    if case.source.series_uid and case.source.series_uid == other.source.series_uid:
         return True
     return case.geometry == other.geometry and sha256_of(case.image) == sha256_of(other.image)
 
 
-def _ingest_organs(ingestion: _Ingestion, stage: SupervisedStage) -> Cohort:
+def _ingest_organs(ingestion: _Ingestion, stage: SupervisedStage, clinic: Cohort, split: Split) -> Cohort:
+    """Ingest the scans with many organs; refuse scans of test patients, who have other names there."""
     if ingestion.scans.supervised is None:
         raise ValueError("a supervised stage needs scans")
-    return ingest(
+    cohort = ingest(
         ingestion.scans.supervised,
         ingestion.experiment.cohort("supervised"),
         "totalsegmentator",
@@ -229,6 +241,9 @@ def _ingest_organs(ingestion: _Ingestion, stage: SupervisedStage) -> Cohort:
         jobs=ingestion.jobs,
         allow_overlap=ingestion.scans.allow_overlap or stage.plan.expects_overlaps,
     ).cohort
+    test = clinic.of_patients(split.test)
+    _refuse_test_scans("scans of stage 2", [case for case in cohort.cases if _is_any_of(case, test)])
+    return cohort
 
 
 def _ingest_further(ingestion: _Ingestion) -> Cohort:

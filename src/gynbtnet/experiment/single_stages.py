@@ -7,16 +7,17 @@ from typing import Literal
 from gynbtnet.datasets.ingest_scans import ingest
 from gynbtnet.datasets.split import Split, hold_out_patients
 from gynbtnet.imaging.dicom.slice_repairs import Repairs
+from gynbtnet.imaging.nesting import Nesting
 from gynbtnet.preparation.planning.make_plan import make_plan
 from gynbtnet.preparation.planning.plan import CT
-from gynbtnet.preparation.planning.settings import PlanSettings
+from gynbtnet.preparation.planning.settings import CTScaling, PlanSettings
 from gynbtnet.preparation.prepare_cohort import prepare
 from gynbtnet.preparation.store import MANIFEST, PreparedCohort
 from gynbtnet.recipes.recipe import AnyPretraining, Recipe, SupervisedStage
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import is_main_process, launcher_world_size
-from gynbtnet.training.run_folder import RunFolder
+from gynbtnet.training.run_folder import RunFolder, lock_training
 from gynbtnet.training.stages import finetune, pretrain
 
 _PLAN_SETTINGS = (
@@ -122,8 +123,9 @@ def _prepare_scans(
         )
     if not is_main_process():  # the other processes are started after the first has prepared the scans
         return PreparedCohort.open(scans / "prepared")
-    cohort = ingest(sources, scans / "cohort", "scans", repairs=repairs, name=out.name, jobs=jobs).cohort
-    return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
+    with lock_training(out):
+        cohort = ingest(sources, scans / "cohort", "scans", repairs=repairs, name=out.name, jobs=jobs).cohort
+        return prepare(cohort, make_plan(cohort, settings, jobs=jobs), scans / "prepared", jobs)
 
 
 def _supervised_patients(
@@ -161,14 +163,22 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
     if prepared.imported:
         return
     like = prepared.plan.network == "nnunet"
-    if settings.ct_scaling is not None and not like:
+    if not like:
         intensities = zip(prepared.plan.channels, prepared.plan.intensities or (), strict=False)
         scaled = [intensity for channel, intensity in intensities if channel.casefold() == CT]
-        if any(intensity != settings.ct_scaling.as_intensity() for intensity in scaled):
+        given = settings.ct_scaling and settings.ct_scaling.as_intensity()
+        if given is not None and any(intensity != given for intensity in scaled):
             raise BadInput(
                 f"The recipe gives ct_scaling, {settings.ct_scaling}, but the scans in {prepared.folder} were prepared "
                 "with other intensities; plan and prepare them again with this recipe."
             )
+        if settings.ct_scaling is None and any(CTScaling.gave(intensity) for intensity in scaled):
+            raise BadInput(
+                f"The recipe has no ct_scaling, but the scans in {prepared.folder} were prepared with one; plan and "
+                "prepare them again with this recipe."
+            )
+    if structures is not None:
+        _check_overlaps(prepared, settings)
     own = () if like else _PLAN_SETTINGS
     expected = {"structures": structures} | {name: getattr(settings, name) for name in own}
     for name, value in expected.items():
@@ -178,3 +188,20 @@ def _check_prepared(prepared: PreparedCohort, settings: PlanSettings, structures
                 f"The recipe has {name} = {value}, but the scans in {prepared.folder} were prepared with {planned}; "
                 "plan and prepare them again with this recipe."
             )
+
+
+def _check_overlaps(prepared: PreparedCohort, settings: PlanSettings) -> None:
+    """Check outputs and nesting of the recipe; auto without nesting left the choice to the plan."""
+    planned = "overlapping" if prepared.plan.overlapping else "exclusive"
+    expected = "overlapping" if settings.expects_overlaps else settings.outputs
+    if expected not in ("auto", planned):
+        raise BadInput(
+            f"The recipe asks for {expected} outputs, but the scans in {prepared.folder} were prepared for {planned} "
+            "ones; plan and prepare them again with this recipe."
+        )
+    if set(Nesting.parse(settings.nesting).pairs) != set(prepared.plan.nesting.pairs):
+        relations = ", ".join(" < ".join(pair) for pair in prepared.plan.nesting.pairs) or "none"
+        raise BadInput(
+            f"The recipe has nesting = {', '.join(settings.nesting) or 'none'}, but the scans in {prepared.folder} "
+            f"were prepared with {relations}; plan and prepare them again with this recipe."
+        )

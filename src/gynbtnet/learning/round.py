@@ -1,6 +1,5 @@
 """One round of learning: train a challenger from the champion's weights, and let both meet on the frozen test."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from gynbtnet.learning.settings import LearningSettings
 from gynbtnet.learning.short_training import short_training
 from gynbtnet.preparation.planning.plan_files import load_plan
 from gynbtnet.preparation.prepare_cohort import prepare
+from gynbtnet.runtime.atomic_files import remove_folder
 from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.progress import console
 from gynbtnet.training.recording.learned_from import LearnedFrom, LearnedReview
@@ -138,7 +138,7 @@ def run_round(this: LearningRound) -> Challenge:
     )
     if folders.inputs(number).is_file() and read_json(RoundInputs, folders.inputs(number), _REMEDY) != inputs:
         console.print(f"Round {number} was stopped and its reviews or settings have changed; it begins again.")
-        shutil.rmtree(folders.round(number))
+        remove_folder(folders.round(number))
     write_json(inputs, folders.inputs(number))
     run = finetune(
         prepared,

@@ -20,7 +20,7 @@ class LearningSettings(Settings):
         description="Length of a round, as a share of the epochs or budget of the first model's training.",
     )
     learning_rate: float = Field(
-        0.3, gt=0, description="Highest learning rate, as a factor of that of the first model's training."
+        0.3, gt=0, le=1000, description="Highest learning rate, as a factor of that of the first model's training."
     )
     warm_up_share: float = Field(0.1, ge=0, lt=1, description="Share of a round with a linear warm-up.")
     validation: float = Field(

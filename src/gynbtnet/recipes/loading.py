@@ -235,27 +235,31 @@ def save_recipe(recipe: Settings, path: Path, heading: str = "") -> None:
         partial.write_text(comment + values, encoding="utf-8")
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, what: str = "recipe", keys: str = "name, structures, task") -> dict[str, Any]:
     """Return the unchecked settings in a YAML file.
+
+    Args:
+        path: the file.
+        what: name of such a file in error messages.
+        keys: some of its keys, for the same messages.
 
     Raises:
         BadInput: If the file is absent, isn't YAML or holds no settings.
     """
+    form = "see a shipped recipe for the form" if what == "recipe" else f"expected a YAML file with the key {keys}"
     try:
         values = load_yaml(path)
     except FileNotFoundError as error:
-        known = ", ".join(shipped_recipes())
-        raise BadInput(
-            f"There is no recipe {path}; expected a YAML file or one of the shipped ones: {known}."
-        ) from error
+        shipped = f" or one of the shipped ones: {', '.join(shipped_recipes())}" if what == "recipe" else ""
+        raise BadInput(f"There is no {what} {path}; expected a YAML file{shipped}.") from error
     except PlainDataError as error:
-        raise BadInput(f"The recipe {path} can't be used: {error}; see a shipped recipe for the form.") from error
+        raise BadInput(f"The {what} {path} can't be used: {error}; {form}.") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"The recipe {path} can't be used: it is not UTF-8 text; save it as UTF-8.") from error
+        raise BadInput(f"The {what} {path} can't be used: it is not UTF-8 text; save it as UTF-8.") from error
     except OSError as error:
-        raise BadInput(f"{path} is not a YAML file; see a shipped recipe for the form.") from error
+        raise BadInput(f"{path} is not a YAML file; {form}.") from error
     if not isinstance(values, dict):
-        raise BadInput(f"{path} holds no settings; expected keys such as name, structures, task.")
+        raise BadInput(f"{path} holds no settings; expected keys such as {keys}.")
     return _unshared(values)  # type: ignore[no-any-return]
 
 

@@ -66,6 +66,20 @@ def atomic_write(path: Path) -> Iterator[Path]:
             raise
 
 
+def remove_folder(folder: Path) -> None:
+    """Remove a folder: after a kill it is complete or absent, since it gets a hidden name first.
+
+    What a kill leaves under the hidden name is removed by the next call for ``folder``.
+
+    Args:
+        folder: folder that exists.
+    """
+    removed = folder.parent / f".removed-{folder.name}"
+    _remove(removed)
+    folder.replace(removed)
+    _remove(removed)
+
+
 def ensure_replaceable(
     folder: Path, ours: Collection[str], mark: str, *, folders: Mapping[str, str] | None = None
 ) -> None:

@@ -1,5 +1,7 @@
 """Locks between processes of one machine, held on a file until they are released or the process ends."""
 
+import errno
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -11,11 +13,27 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+_LOG = logging.getLogger(__name__)
+_UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+_OPEN: set[int] = set()
+"""Descriptors of the locks that this process holds or waits for."""
+
+
+def _close_all() -> None:
+    while _OPEN:
+        os.close(_OPEN.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_all)
+
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """Hold a lock inside the block; the system releases it if the process is killed.
 
+    Processes that are forked from this one don't hold the lock, so that they can't keep it after this one is killed.
+    On a file system without locks, such as some of clusters, a warning is logged and nothing is locked.
     The lock file stays. Deleting it would let two processes hold locks of the same name.
 
     Args:
@@ -32,10 +50,13 @@ def file_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    _OPEN.add(descriptor)
     try:
         yield _acquire(descriptor, wait=wait)
     finally:
-        os.close(descriptor)  # releases the lock
+        if descriptor in _OPEN:  # not in a process that was forked in between
+            _OPEN.remove(descriptor)
+            os.close(descriptor)  # releases the lock
 
 
 def _acquire(descriptor: int, *, wait: bool) -> bool:
@@ -52,4 +73,8 @@ def _acquire(descriptor: int, *, wait: bool) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        _LOG.warning("The file system has no locks (%s); let no two programs write to one folder.", error.strerror)
     return True

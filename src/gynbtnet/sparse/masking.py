@@ -26,6 +26,24 @@ def draw_active_blocks(batch: int, grid: Triple, ratio: float, generator: torch.
     return ActiveBlocks(draw_mask(batch, grid, ratio, generator))
 
 
+def check_mask_ratio(ratio: float, cells: int) -> None:
+    """Refuse a mask ratio from which nothing is learned: it hides no cell of a patch, or all of them.
+
+    Args:
+        ratio: share of cells to mask.
+        cells: number of mask cells of a patch.
+
+    Raises:
+        BadInput: If the ratio masks no cell or leaves none active.
+    """
+    masked = round(ratio * cells)
+    if not 1 <= masked < cells:
+        raise BadInput(
+            f"mask_ratio {ratio:g} masks {masked} of the {cells} cells of a patch; expected at least one masked cell "
+            "and one visible cell. Change mask_ratio, or choose a larger patch_size."
+        )
+
+
 def draw_mask(batch: int, grid: Triple, ratio: float, generator: torch.Generator) -> Tensor:
     """Draw the mask of :func:`draw_active_blocks`: boolean (batch, *grid), true for active cells.
 

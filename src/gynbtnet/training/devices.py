@@ -1,5 +1,7 @@
 """Processes, devices and number format of a run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -7,6 +9,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import nn
+from torch.distributed import DistError
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import fully_shard
 
@@ -19,6 +22,7 @@ from gynbtnet.training.budget import Budget
 from gynbtnet.training.cpu_bfloat16 import cpu_bfloat16_problem
 from gynbtnet.training.settings import TrainingSettings
 
+_NO_GPU_SECONDS = "budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps."
 _TENSOR_CORES = (7, 0)  # from this compute capability on, a GPU multiplies float16 faster than float32
 
 
@@ -65,19 +69,38 @@ def start_devices(settings: TrainingSettings) -> Fabric:
     return fabric
 
 
-def check_budget(budget: Budget | None, accelerator: str) -> None:
+def check_budget(budget: Budget | None, accelerator: str, refusal: str = _NO_GPU_SECONDS) -> None:
     """Refuse a budget in seconds of a GPU if there is none.
 
     Args:
         budget: budget of a run; None for none.
         accelerator: its accelerator, as in :class:`TrainingSettings`.
+        refusal: sentence of the error, with the setting of the unit.
 
     Raises:
         BadInput: If no GPU would be used.
     """
     uses_gpu = accelerator != "cpu" and torch.cuda.is_available()
     if budget is not None and budget.unit == "gpu_seconds" and not uses_gpu:
-        raise BadInput("budget.gpu_seconds needs a GPU; set budget.cpu_seconds or budget.steps.")
+        raise BadInput(refusal)
+
+
+@contextmanager
+def explain_ended_process(fabric: Fabric) -> Iterator[None]:
+    """Replace the error that the end of another process causes in this one by one sentence.
+
+    Args:
+        fabric: the processes.
+
+    Raises:
+        BadInput: If this process could not reach another one inside the block.
+    """
+    try:
+        yield
+    except RuntimeError as error:  # gloo has no class for its errors, but names its source file
+        if fabric.world_size == 1 or not (isinstance(error, DistError) or "gloo" in str(error)):
+            raise
+        raise BadInput("Another process of this run has ended; its message is above or below.") from error
 
 
 def _processes(devices: int) -> tuple[int, int]:

@@ -37,7 +37,7 @@ from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.cost.cost_meter import CostMeter, UsedTime
 from gynbtnet.training.cost.run_clock import RunClock
 from gynbtnet.training.data.batches import Batch, load_batches, move_batch
-from gynbtnet.training.devices import check_budget
+from gynbtnet.training.devices import check_budget, explain_ended_process
 from gynbtnet.training.memory import explain_out_of_memory, micro_batch_size, split_batch
 from gynbtnet.training.network_form import candidate_forms, choose_form, compiled_only_on_request, in_form
 from gynbtnet.training.optimisation.averaged_weights import AveragedWeights
@@ -96,7 +96,7 @@ def fit(context: TrainingContext) -> None:
         context: the objects of the run.
 
     Raises:
-        BadInput: If a scan can't be read, memory runs out or the checkpoint is damaged.
+        BadInput: If a scan can't be read, memory runs out, the checkpoint is damaged or another process has ended.
         Diverged: If the loss is no longer finite.
         Paused: If ``settings.time_budget_hours`` are used up before the run has ended.
     """
@@ -111,7 +111,10 @@ def fit(context: TrainingContext) -> None:
         )
     if progress.epoch == 0:
         progress = replace(progress, used=UsedTime(0.0, 0.0 if context.fabric.device.type == "cuda" else None))
-    with explain_out_of_memory(context.global_batch_size, context.batches.augmentation.patch_size):
+    with (
+        explain_ended_process(context.fabric),
+        explain_out_of_memory(context.global_batch_size, context.batches.augmentation.patch_size),
+    ):
         _train(context, progress)
 
 
@@ -183,7 +186,8 @@ def _setup(context: TrainingContext, progress: Progress) -> _Learner:
     form = choose_form(network, forms, progress.network_form, fabric.device, fabric.broadcast)
     wrapped = fabric.setup_module(torch.compile(network) if settings.compile else network)  # type: ignore[arg-type]
     groups = parameter_groups(network, settings, encoder_rate=context.encoder_rate, head_rate=context.head_rate)
-    optimizer = make_optimiser(groups, settings)
+    loss_is_scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
+    optimizer = make_optimiser(groups, settings, loss_is_scaled=loss_is_scaled)
     wrapped_optimizer = cast(Optimizer, fabric.setup_optimizers(optimizer))
     averaged = None if settings.ema is None else AveragedWeights(network, settings.ema)
     encoder = [] if context.trains_encoder(0) else encoder_parameters(network)

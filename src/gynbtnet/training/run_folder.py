@@ -1,7 +1,8 @@
 """Run folder: a training run on disk, self-contained, resumable, and a model that prediction can load."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ from gynbtnet.preparation.planning.settings import ALL_AXES
 from gynbtnet.runtime.atomic_files import atomic_write
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json, write_json
+from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.training.flat_settings import flatten_settings, read_flat_settings
 from gynbtnet.training.renamed_settings import with_current_names
 
@@ -110,8 +112,27 @@ class RunFolder:
         return self.path / "transfer.json"
 
 
-def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> RunFolder:
+@contextmanager
+def lock_training(folder: Path) -> Iterator[None]:
+    """Keep other programs from training in a folder inside the block; a killed program keeps none out.
+
+    Args:
+        folder: the folder; it is made if it is absent.
+
+    Raises:
+        BadInput: If another program trains in it.
+    """
+    with file_lock(folder / ".lock", wait=False) as held:
+        if not held:
+            raise BadInput(f"Another program trains in {folder}; wait until it has ended.")
+        yield
+
+
+@contextmanager
+def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> Iterator[RunFolder]:
     """Create a run folder, or open it again if it was made from the same recipe, inputs and plan.
+
+    Inside the block, no other program trains in it.
 
     Args:
         path: the folder.
@@ -120,11 +141,22 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
             be the patients'.
         plan: plan by which the scans were prepared.
 
+    Yields:
+        The run folder.
+
     Raises:
-        BadInput: If the folder holds a run made from others, a damaged run, or something else.
+        BadInput: If the folder holds a run made from others, a damaged run, or something else. Also if another program
+            trains in it.
     """
-    if not (path / "recipe.yaml").exists():
-        _make_run(path, recipe, inputs, plan)
+    _check_contents(path)  # before the lock, which makes a file
+    with lock_training(path):
+        if not (path / "recipe.yaml").exists():
+            _make_run(path, recipe, inputs, plan)
+        _check_same_run(path, recipe, inputs, plan)
+        yield RunFolder(path)
+
+
+def _check_same_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
     recorded = _recorded_settings(path / "recipe.yaml")
     recorded_values = {**recorded, **flatten_settings(asdict(load_plan(path)), "plan."), **_from_before(recorded)}
     given = {**flatten_settings(recipe), **flatten_settings(asdict(plan), "plan.")}
@@ -146,7 +178,6 @@ def open_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], p
             f"The run in {path} was made from other inputs ({', '.join(changed)}); resume it with the same scans and "
             "weights, or give another output folder."
         )
-    return RunFolder(path)
 
 
 def _longer(key: str, path: Path) -> str:
@@ -175,12 +206,16 @@ def _from_before(recorded: Mapping[str, Any]) -> dict[str, Any]:
     return {"settings.mirror_axes": list(ALL_AXES), "plan.mirror_axes": mirrored}
 
 
+def _check_contents(path: Path) -> None:
+    """Refuse a folder of something else than a run; the first files of a run may exist without its recipe."""
+    files_of_a_run = {"plans.json", "dataset.json", "inputs.json", "recipe.yaml", RunFolder(path).scans.name}
+    others = [path] if path.is_file() else sorted(path.glob("[!.]*"))
+    if not (path / "recipe.yaml").exists() and any(other.name not in files_of_a_run for other in others):
+        raise BadInput(f"{path} contains files, but no recipe.yaml of a run; give a new or an empty folder.")
+
+
 def _make_run(path: Path, recipe: Mapping[str, Any], inputs: Mapping[str, Any], plan: Plan) -> None:
     """Write the files that describe the run. ``recipe.yaml`` comes last: with it the folder counts as a run."""
-    first_files = {"plans.json", "dataset.json", "inputs.json", RunFolder(path).scans.name}
-    others = [path] if path.is_file() else sorted(path.glob("[!.]*"))
-    if any(other.name not in first_files for other in others):
-        raise BadInput(f"{path} contains files, but no recipe.yaml of a run; give a new or an empty folder.")
     save_plan(plan, path)
     write_json(dict(inputs), path / "inputs.json")
     with atomic_write(path / "recipe.yaml") as partial:

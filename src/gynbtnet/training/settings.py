@@ -36,8 +36,8 @@ class TrainingSettings(OptimiserSettings):
     )
     freeze_idle_biases: bool = Field(
         False,
-        description="Don't train biases before an instance norm. They have no effect, and their gradients are rounding "
-        "noise.",
+        description="Don't train GynBTNet's biases before an instance norm. They have no effect, and their gradients "
+        "are rounding noise. Other networks train all biases.",
     )
     initialisation: Literal["pytorch", "he"] = Field(
         "pytorch",
@@ -163,9 +163,9 @@ class UnlabelledSettings(TrainingSettings):
 class PretrainingSettings(UnlabelledSettings):
     """Settings of stage 1, masked image modelling."""
 
-    learning_rate: float = Field(1e-4, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(1e-4, gt=0, le=1000, description="Highest learning rate.")
     augmentation: Literal["full", "light", "none"] = Field("light", description="The paper's random crop and flip.")
-    mask_ratio: float = Field(0.6, ge=0, lt=1, description="Share of the mask cells that are hidden from the network.")
+    mask_ratio: float = Field(0.6, gt=0, lt=1, description="Share of the mask cells that are hidden from the network.")
     normalise_target: bool = Field(True, description="Reconstruct each cell with its own mean and variance removed.")
     target_epsilon_hu: float | None = Field(
         20,
@@ -231,7 +231,7 @@ class ProxyTaskSettings(UnlabelledSettings):
     The defaults are its authors' values (Tang et al. 2022).
     """
 
-    learning_rate: float = Field(4e-4, gt=0, description="Highest learning rate, as published.")
+    learning_rate: float = Field(4e-4, gt=0, le=1000, description="Highest learning rate, as published.")
     augmentation: Literal["full", "light", "none"] = Field(
         "light", description="Random crop and flip, as for GynBTNet."
     )
@@ -285,12 +285,14 @@ class SegmentationSettings(TrainingSettings):
     new_head_scale: float = Field(
         1,
         gt=0,
+        le=1000,
         description="Factor of the new weights of the segmentation heads, if the encoder comes from an earlier stage. "
         "From scratch, it has no effect.",
     )
     new_head_learning_rate: float = Field(
         1,
         gt=0,
+        le=1000,
         description="Learning rate of new segmentation heads, as a factor of learning_rate, if the encoder comes from "
         "an earlier stage. Above 1, the other layers keep more of that stage. From scratch, it has no effect.",
     )

@@ -1,8 +1,9 @@
 """The three training stages: the same engine with different objectives, batches and settings."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from gynbtnet.runtime.phrases import counted
 from gynbtnet.runtime.processes import launcher_world_size
 from gynbtnet.sparse.dense_masked_autoencoder import DenseMaskedAutoencoder
 from gynbtnet.sparse.masked_autoencoder import MaskedAutoencoder
-from gynbtnet.sparse.registered_parts import IMAGE, find_mask, find_target
+from gynbtnet.sparse.masking import check_mask_ratio
+from gynbtnet.sparse.registered_parts import IMAGE, RANDOM, find_mask, find_target
 from gynbtnet.training.context import TrainingContext
 from gynbtnet.training.data.augmentation import Augmentation
 from gynbtnet.training.data.batches import Batches
@@ -99,22 +101,28 @@ def pretrain(
         The run folder.
 
     Raises:
-        BadInput: If cases, settings and an earlier run in ``out`` don't fit together, or the loss diverges.
+        BadInput: If cases, settings and an earlier run in ``out`` don't fit together, or the loss diverges. Also if
+            another program trains in ``out``.
     """
     _check_pretraining(prepared.plan, settings)
     fabric = start_devices(settings)
+    if isinstance(settings, ProxyTaskSettings) and fabric.world_size > 1:
+        raise BadInput(
+            "Swin-UNETR's pretraining compares all patches of a batch with each other, but "
+            f"{fabric.world_size} devices would share it; train on one device."
+        )
     unlabelled = replace(prepared.plan, structures=())  # labels that the scans may have are not learned
     plan = with_mirroring(unlabelled, settings)
     stage = _Stage("pretraining", prepared, plan, settings, fabric, training_ids, validation_ids, out)
     training, validation = _make_batches(stage)
     check_training_memory(fabric, plan, patches=1, least_share=_LEAST_IN_PRETRAINING)
-    run = _open(stage, training, validation, {})
-    with _seeded(settings.seed):
-        objective = _pretraining_objective(plan, settings)
-        _initialise(objective.network, settings)
-    freeze_untrained(objective.network, settings)
-    fit(TrainingContext(fabric, objective, training, validation, settings, run))
-    return run.path
+    with _open(stage, training, validation, {}) as run:
+        with _seeded(settings.seed):
+            objective = _pretraining_objective(plan, settings)
+            _initialise(objective.network, settings)
+        freeze_untrained(objective.network, settings)
+        fit(TrainingContext(fabric, objective, training, validation, settings, run))
+    return out
 
 
 def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> None:
@@ -130,6 +138,8 @@ def _check_pretraining(plan: Plan, settings: PretrainingSettings | ProxyTaskSett
             f"Swin-UNETR's pretraining rotates patches by 90° about z, and patch_size is {plan.patch_size} (z, y, x); "
             "choose a patch_size as long along y as along x."
         )
+    if isinstance(settings, PretrainingSettings) and settings.mask == RANDOM:
+        check_mask_ratio(settings.mask_ratio, prod(plan.patch_size) // prod(map(prod, plan.strides)))
 
 
 def _pretraining_objective(plan: Plan, settings: PretrainingSettings | ProxyTaskSettings) -> Objective:
@@ -191,6 +201,7 @@ def finetune(
 
     Raises:
         BadInput: If cases, settings, start and an earlier run in ``out`` don't fit together, or the loss diverges.
+            Also if another program trains in ``out``.
     """
     plan = with_mirroring(prepared.plan, settings)
     unlabelled = [case.id for case in prepared.cases if not case.labelled]
@@ -218,37 +229,37 @@ def finetune(
     kept = plan.structures if keep_heads else None
     source = read_starting_weights(start, plan.network, kept) if start is not None else None
     inputs = {"start": source.sha256 if source else None} | ({"heads": "kept"} if keep_heads else {})
-    run = _open(stage, training, validation, inputs, start)
-    with _seeded(settings.seed):
-        network = build_network(plan, deep_supervision=settings.deep_supervision)
-        _initialise(network, settings)
-    if source is not None:
-        report = transfer_weights(
-            source.weights,
+    with _open(stage, training, validation, inputs, start) as run:
+        with _seeded(settings.seed):
+            network = build_network(plan, deep_supervision=settings.deep_supervision)
+            _initialise(network, settings)
+        if source is not None:
+            report = transfer_weights(
+                source.weights,
+                network,
+                parts=source.parts,
+                min_share=1 if keep_heads else 0.95,
+                channels=plan.channels,
+                source_channels=source.channels,
+            )
+            if fabric.is_global_zero:
+                write_json(report.to_json(), run.transfer_report)
+            if settings.new_head_scale != 1 and not keep_heads:
+                scale_heads(network, settings.new_head_scale)
+        if plan.overlapping and not keep_heads:
+            expect_structures_rarely(network)
+        freeze_untrained(network, settings)
+        objective = SegmentationObjective(
             network,
-            parts=source.parts,
-            min_share=1 if keep_heads else 0.95,
-            channels=plan.channels,
-            source_channels=source.channels,
+            plan.structures,
+            settings.batch_dice,
+            title=f"Training {out.name}",
+            coarsest=settings.supervise_coarsest,
+            regions=plan.regions,
         )
-        if fabric.is_global_zero:
-            write_json(report.to_json(), run.transfer_report)
-        if settings.new_head_scale != 1 and not keep_heads:
-            scale_heads(network, settings.new_head_scale)
-    if plan.overlapping and not keep_heads:
-        expect_structures_rarely(network)
-    freeze_untrained(network, settings)
-    objective = SegmentationObjective(
-        network,
-        plan.structures,
-        settings.batch_dice,
-        title=f"Training {out.name}",
-        coarsest=settings.supervise_coarsest,
-        regions=plan.regions,
-    )
-    context = TrainingContext(fabric, objective, training, validation, settings, run)
-    fit(context if source is None else replace(context, transferred=source.parts))
-    return run.path
+        context = TrainingContext(fabric, objective, training, validation, settings, run)
+        fit(context if source is None else replace(context, transferred=source.parts))
+    return out
 
 
 def _make_batches(stage: _Stage) -> tuple[Batches, Batches | None]:
@@ -350,14 +361,17 @@ def _initialise(network: nn.Module, settings: TrainingSettings) -> None:
         initialise_he(network)
 
 
+@contextmanager
 def _open(
     stage: _Stage,
     training: Batches,
     validation: Batches | None,
     source: Mapping[str, Any],
     start: Path | None = None,
-) -> RunFolder:
-    """Create or resume the run folder.
+) -> Iterator[RunFolder]:
+    """Create or resume the run folder, and keep other programs out of it inside the block.
+
+    The first process does this for all. Its error is raised in every process, since each would wait for the first.
 
     Args:
         stage: the stage.
@@ -374,12 +388,21 @@ def _open(
         "validation": _digests(validation.cases if validation else ()),
         **source,
     }
-    with stage.fabric.rank_zero_first():
-        run = open_run(stage.out, recipe, inputs, stage.plan)
-    if stage.fabric.is_global_zero:
-        TrainingData.of_cases(training.cases, synthetic=stage.prepared.synthetic).save(run.path)
-        TrainingScans.of_cases([*training.cases, *(validation.cases if validation else ())], start).save(run.path)
-    return run
+    with ExitStack() as stack:
+        problem: BadInput | OSError | None = None
+        if stage.fabric.is_global_zero:
+            try:
+                run = stack.enter_context(open_run(stage.out, recipe, inputs, stage.plan))
+                TrainingData.of_cases(training.cases, synthetic=stage.prepared.synthetic).save(run.path)
+                TrainingScans.of_cases([*training.cases, *(validation.cases if validation else ())], start).save(
+                    run.path
+                )
+            except (BadInput, OSError) as error:
+                problem = error
+        problem = stage.fabric.broadcast(problem)
+        if problem is not None:
+            raise problem
+        yield RunFolder(stage.out)
 
 
 def _digests(cases: Iterable[PreparedCase]) -> list[str]:

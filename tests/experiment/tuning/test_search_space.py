@@ -71,9 +71,19 @@ def test_changes_of_a_space(tmp_path: Path) -> None:
     assert changed_space(SPACE, None, []) == SPACE
 
 
+def test_no_search_file(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"There is no search space .*nope\.yaml; expected a YAML file\.$"):
+        changed_space(SPACE, tmp_path / "nope.yaml", [])
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        (
+            "search: {task: {",
+            "The search space .*space.yaml can't be used: .*; expected a YAML file with the key search",
+        ),
+        ("[1]", "holds no settings; expected keys such as search"),
         ("search: {task: {plan: {batch_size: []}}}", "search.task.plan.batch_size in .* is an empty list"),
         ("search: {task: {plan: {batch_size: 4}}}", "search.task.plan.batch_size in .* is 4; expected a list"),
         ("search: {task: {training: {learning_rate: {low: 1}}}}", "expected a list of values, or {low: …, high: …}"),

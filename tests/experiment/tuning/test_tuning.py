@@ -207,6 +207,7 @@ def test_another_tuning_in_the_same_folder(
         ({"space": {"task.training.rate": ValueList((1, 2))}}, "rate in the search space is not a setting"),
         ({"space": {"task.plan.patch_size": ValueList(([16, 32, 32], [20, 20, 20]))}, "candidates": 2}, "multiple"),
         ({"budget": Budget(steps=5)}, "5 steps are too few for 6 candidates"),
+        ({"budget": Budget(gpu_seconds=5)}, "--unit gpu-seconds needs a GPU; give --unit cpu-seconds or steps"),
         ({"stage": "nnunet"}, "has no nnunet stage"),
     ],
 )
@@ -222,12 +223,12 @@ def test_a_training_that_diverges_is_the_worst(
     tuning: Tuning, patients: TunedPatients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def diverge(trial: Any, *arguments: Any, **named: Any) -> Any:
-        if trial.recipe.task.training.learning_rate == 1e30:
+        if trial.recipe.task.training.learning_rate == 1000:
             raise Diverged("The loss became nan.")
         return run_trial(trial, *arguments, **named)
 
     monkeypatch.setattr(tuning_module, "run_trial", diverge)
-    space: SearchSpace = {RATE: ValueList((1e30,))}
+    space: SearchSpace = {RATE: ValueList((1000.0,))}
     result = tune(replace(tuning, space=space, candidates=2, budget=Budget(steps=2)), patients, tmp_path / "out")
     assert result.order == (0, 1) and result.last_trial(1).score is None
     assert "No. 1: Its loss did not remain finite." in (tmp_path / "out" / "table.md").read_text()

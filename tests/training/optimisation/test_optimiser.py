@@ -131,7 +131,7 @@ def test_sgd_is_that_of_nnunet() -> None:
     """Two steps by hand: v ← μ v + g, and p ← p − η (g + μ v) with the L2 term in g."""
     parameter = nn.Parameter(torch.tensor([2.0]))
     settings = OptimiserSettings(optimiser="sgd", momentum=0.9, learning_rate=0.1)
-    optimiser = make_optimiser([{"params": [parameter], "weight_decay": 0.5}], settings)
+    optimiser = make_optimiser([{"params": [parameter], "weight_decay": 0.5}], settings, loss_is_scaled=False)
     value, velocity = 2.0, 0.0
     for _ in range(2):
         parameter.grad = torch.tensor([3.0])
@@ -140,6 +140,20 @@ def test_sgd_is_that_of_nnunet() -> None:
         velocity = 0.9 * velocity + gradient
         value -= 0.1 * (gradient + 0.9 * velocity)
     assert float(parameter.detach()) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
+@pytest.mark.parametrize("loss_is_scaled", [False, True])
+def test_gradients_of_a_scaled_loss_can_be_clipped(
+    monkeypatch: pytest.MonkeyPatch, optimiser: Any, loss_is_scaled: bool
+) -> None:
+    """On a GPU the optimiser is fused, and Fabric unscales no gradients of a fused one."""
+    monkeypatch.setattr(nn.Parameter, "is_cuda", True, raising=False)
+    groups = [{"params": [nn.Parameter(torch.ones(1))], "weight_decay": 0.0}]
+    settings = OptimiserSettings(optimiser=optimiser)
+    made = make_optimiser(groups, settings, loss_is_scaled=loss_is_scaled)
+    assert made.defaults["fused"] is (None if loss_is_scaled else True)
+    assert getattr(made, "_step_supports_amp_scaling", False) is not loss_is_scaled
 
 
 def test_averages_by_hand() -> None:

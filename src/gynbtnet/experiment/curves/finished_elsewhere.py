@@ -72,7 +72,8 @@ def _problem(
     stored = source.recipe(run.model, record.candidate)
     if not has_settings(stored, recipe.models[run.model].candidates[record.candidate]):
         return f"was trained with other settings, which are in {stored}"
-    if recipe.design.pace is not None and (problem := _other_steps(record, run, recipe, recipe.design.pace)):
+    pace = None if record.diverged else recipe.design.pace
+    if pace is not None and (problem := _other_steps(record, run, recipe, pace)):
         return problem
     own = scores[scores["run"] == record.run]
     if set(own["patient"]) != set(scored[run]):

@@ -1,14 +1,16 @@
 """Record of a finished run of learning curves, and the tables of all of them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
+from math import nan
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
+from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.score_table import score_table
 from gynbtnet.experiment.curves.checked_tables import read_score_table, read_text_table
 from gynbtnet.experiment.curves.folders import CurvesFolder
@@ -41,8 +43,9 @@ class RunRecord:
         all_patients: whether these are all patients that can be learned from.
         seed: seed of the training and of the earlier stages.
         draw: number of the draw of patients; None if all are used.
-        mean_dsc: mean DSC over patients, of the mean over structures.
-        steps: optimiser steps of the task.
+        mean_dsc: mean DSC over patients, of the mean over structures; None without one, such as after a loss that did
+            not remain finite.
+        steps: optimiser steps of the task; 0 if the loss did not remain finite.
         cpu_seconds: CPU time of the task's training, in seconds.
         earlier_steps: optimiser steps of the earlier stages.
         earlier_cpu_seconds: CPU time of the earlier stages, in seconds.
@@ -69,6 +72,11 @@ class RunRecord:
     version: str
     machine: str
 
+    @property
+    def diverged(self) -> bool:
+        """True if the loss did not remain finite."""
+        return self.mean_dsc is None and self.steps == 0
+
 
 def record_run(
     run: CurveRun,
@@ -92,7 +100,46 @@ def record_run(
     """
     cost, costs = result.cost, tuple(earlier)
     mean = result.mean_dsc
-    record = RunRecord(
+    record = _record(run, candidate, patients, machine)
+    record = replace(
+        record,
+        mean_dsc=mean if mean == mean else None,
+        steps=cost.steps,
+        cpu_seconds=cost.cpu_seconds,
+        earlier_steps=sum(stage.steps for stage in costs),
+        earlier_cpu_seconds=sum(stage.cpu_seconds or 0.0 for stage in costs),
+        parameters=cost.parameters,
+    )
+    write_record(folder, run, record, score_table(result.evaluation.scores)[list(_SCORE_COLUMNS)])
+
+
+def record_diverged(
+    run: CurveRun, candidate: str, patients: int, scored: Cohort, machine: str, folder: CurvesFolder
+) -> None:
+    """Write the record of a candidate whose loss did not remain finite: it has no steps, time or score.
+
+    Args:
+        run: the run.
+        candidate: name of its settings.
+        patients: number of contoured patients.
+        scored: scans of the patients on which it would have been scored.
+        machine: machine that did it.
+        folder: folder of the curves.
+    """
+    empty = {"dsc": nan, "hd95_mm": nan, "asd_mm": nan, "missing_in": "prediction"}
+    scores = [
+        {"case": case.id, "patient": case.patient, "structure": structure, **empty}
+        for case in scored.cases
+        for structure in scored.structures
+    ]
+    write_record(
+        folder, run, _record(run, candidate, patients, machine), pd.DataFrame(scores, columns=list(_SCORE_COLUMNS))
+    )
+
+
+def _record(run: CurveRun, candidate: str, patients: int, machine: str) -> RunRecord:
+    """Return the record of a run without results."""
+    return RunRecord(
         run=run.name,
         kind=run.kind,
         model=run.model,
@@ -102,16 +149,15 @@ def record_run(
         all_patients=run.patients is None,
         seed=run.seed,
         draw=run.draw,
-        mean_dsc=mean if mean == mean else None,
-        steps=cost.steps,
-        cpu_seconds=cost.cpu_seconds,
-        earlier_steps=sum(stage.steps for stage in costs),
-        earlier_cpu_seconds=sum(stage.cpu_seconds or 0.0 for stage in costs),
-        parameters=cost.parameters,
+        mean_dsc=None,
+        steps=0,
+        cpu_seconds=None,
+        earlier_steps=0,
+        earlier_cpu_seconds=0.0,
+        parameters=None,
         version=version("gynbtnet"),
         machine=machine,
     )
-    write_record(folder, run, record, score_table(result.evaluation.scores)[list(_SCORE_COLUMNS)])
 
 
 def write_record(folder: CurvesFolder, run: CurveRun, record: RunRecord, scores: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ from gynbtnet.experiment.curves.finished_elsewhere import take_finished_runs
 from gynbtnet.experiment.curves.folders import CurvesFolder
 from gynbtnet.experiment.curves.machines import check_machine, this_machine
 from gynbtnet.experiment.curves.run_list import CurveRun, all_runs
-from gynbtnet.experiment.curves.run_record import read_record, record_run, write_tables
+from gynbtnet.experiment.curves.run_record import read_record, record_diverged, record_run, write_tables
 from gynbtnet.experiment.curves.setup import write_setup
 from gynbtnet.experiment.folders import Experiment
 from gynbtnet.experiment.paper_experiment import write_phantom
@@ -23,7 +23,7 @@ from gynbtnet.experiment.scans import Ingested, Scans, ingest_scans
 from gynbtnet.experiment.trial import Trial, run_trial
 from gynbtnet.recipes.curves_recipe import CurvesRecipe
 from gynbtnet.recipes.recipe import Recipe, SplitSettings
-from gynbtnet.runtime.errors import BadInput, Paused
+from gynbtnet.runtime.errors import BadInput, Diverged, Paused
 from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.runtime.optional_dependencies import require
 from gynbtnet.runtime.phrases import counted
@@ -87,6 +87,8 @@ def trace_curves(
     Raises:
         BadInput: If recipe and scans don't fit together, or a step can't use its input. Also if ``folder`` or
             ``finished`` has other curves or, with budgets in seconds and without a pace, runs of another machine.
+        Diverged: If the loss of a run did not remain finite, after all other runs. A candidate with such a loss counts
+            as the worst one of its model.
         Paused: If the time is over before all runs are finished. Tables, figures and page show those that are.
     """
     deadline = None if stop_after_minutes is None else time.time() + 60 * stop_after_minutes
@@ -144,18 +146,28 @@ def _ingest(recipe: CurvesRecipe, scans: Scans | None, folders: CurvesFolder, jo
 def _run_all(context: _Context, runs: Sequence[CurveRun]) -> None:
     remaining = [run for run in runs if not context.folders.record(run).is_file()]
     check_budgets(context.recipe, {run.model for run in remaining})
+    diverged: list[Diverged] = []
     while remaining:
         finished: list[CurveRun] = []
         for run in remaining:
             if context.is_over:
-                raise _paused(len(remaining) - len(finished))
+                raise _paused(len(remaining) - len(finished) + len(diverged))
             try:
                 finished += [run] if _attempt(context, run) else []
             except Paused as pause:
-                raise _paused(len(remaining) - len(finished)) from pause
+                raise _paused(len(remaining) - len(finished) + len(diverged)) from pause
+            except Diverged as problem:
+                console.print(str(problem))
+                diverged.append(problem)
+                finished.append(run)
         remaining = [run for run in remaining if run not in finished]
         if remaining and not finished:  # other processes have the rest
             time.sleep(_POLL_SECONDS)
+    if diverged:
+        raise Diverged(
+            f"The loss of {counted(len(diverged), 'run')} of the curves did not remain finite; the others are done. "
+            f"The first: {diverged[0]}"
+        )
 
 
 def check_budgets(recipe: CurvesRecipe, models: Iterable[str]) -> None:
@@ -172,7 +184,7 @@ def check_budgets(recipe: CurvesRecipe, models: Iterable[str]) -> None:
         budget = recipe.design.budget(recipe.design.budgets[0], name)
         for variant in recipe.models[name].candidates.values():
             accelerator = (variant.nnunet or variant.stage("task").training).accelerator
-            check_budget(budget, accelerator)
+            check_budget(budget, accelerator, "curves.unit gpu_seconds needs a GPU; set it to cpu_seconds or steps.")
             if recipe.design.pace is not None and accelerator != "cpu" and torch.cuda.is_available():
                 raise BadInput(
                     f"{name} would train on a GPU, but curves.pace makes budgets of its seconds on a CPU. Set the "
@@ -200,27 +212,36 @@ def _attempt(context: _Context, run: CurveRun) -> bool:
         model = context.recipe.models[run.model]
         variant = model.candidates[chosen]
         stages = earlier_stages(variant, model.stages, run.seed, context.recipe.design.pace)
+        training = choose_patients(context.ingested.split, context.recipe.recipe.split, run)
+        scored = _scored_patients(context, run)
+        machine = this_machine(context.recipe.design.unit)
         try:
             start = train_earlier_stages(
                 stages, context.ingested, folders.stages, folders.prepared, context.hours, context.jobs
             )
+            console.rule(run.name)
+            trial = Trial(
+                model=run.model,
+                recipe=_with_budget(context, variant, run),
+                seed=run.seed,
+                training_patients=training,
+                scored_patients=scored,
+                start=start,
+            )
+            result = run_trial(
+                trial, context.ingested.cohort, folders.run(run), prepared=folders.prepared, jobs=context.jobs
+            )
         except Busy:
             return False
-        console.rule(run.name)
-        trial = Trial(
-            model=run.model,
-            recipe=_with_budget(context, variant, run),
-            seed=run.seed,
-            training_patients=choose_patients(context.ingested.split, context.recipe.recipe.split, run),
-            scored_patients=_scored_patients(context, run),
-            start=start,
-        )
-        result = run_trial(
-            trial, context.ingested.cohort, folders.run(run), prepared=folders.prepared, jobs=context.jobs
-        )
+        except Diverged as problem:
+            if run.kind == "point":
+                raise
+            console.print(f"{run.name} is the worst candidate. {problem}")
+            cohort = context.ingested.cohort.of_patients(scored)
+            record_diverged(run, chosen, len(training), cohort, machine, folders)
+            return True
         costs = [training_cost(folders.stages / stage.name) for stage in stages]
-        machine = this_machine(context.recipe.design.unit)
-        record_run(run, chosen, len(trial.training_patients), result, costs, machine, folders)
+        record_run(run, chosen, len(training), result, costs, machine, folders)
     return True
 
 

@@ -73,7 +73,7 @@ def changed_space(space: SearchSpace, file: Path | None, changes: Sequence[str])
     source = str(file) if file else "--set"
     values: dict[str, Any] = {"search": {}}
     if file is not None:
-        values = read_yaml(file)
+        values = read_yaml(file, "search space", "search")
         if set(values) != {"search"}:
             raise BadInput(f"{file} has the keys {', '.join(map(str, values))}; expected the single key search.")
     for change in changes:

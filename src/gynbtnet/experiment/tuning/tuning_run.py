@@ -202,7 +202,8 @@ def _check(tuning: Tuning) -> None:
                 f"search.{key} can't be searched: expected a setting in {' or '.join(groups)}, except for "
                 f"{', '.join(_SET_BY_RUNGS)}, which would change how long a trial trains."
             )
-    check_budget(tuning.budget, (settings if tuning.stage == "nnunet" else settings.training).accelerator)
+    accelerator = (settings if tuning.stage == "nnunet" else settings.training).accelerator
+    check_budget(tuning.budget, accelerator, "--unit gpu-seconds needs a GPU; give --unit cpu-seconds or steps.")
     unit, amount = budget_amount(tuning.budget)
     first = plan_rungs(tuning.candidates, amount)[0]
     if unit == "steps" and first.budget < 1:

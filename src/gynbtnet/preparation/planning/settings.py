@@ -67,6 +67,16 @@ class CTScaling(Settings):
             max=self.upper,
         )
 
+    @staticmethod
+    def gave(intensity: Intensity) -> bool:
+        """Return whether statistics are given values; measured extremes are beyond the percentiles.
+
+        Args:
+            intensity: statistics of a channel.
+        """
+        extremes = (intensity.min, intensity.max, intensity.median)
+        return extremes == (intensity.percentile_00_5, intensity.percentile_99_5, intensity.mean)
+
 
 class PlanSettings(Settings):
     """Settings for the preparation of scans and the network."""

@@ -122,4 +122,9 @@ class MaskedModellingObjective:
                 f"The registered mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool of shape "
                 f"{tuple(grid)}, true for visible cells."
             )
+        if mask.all():
+            raise BadInput(
+                f"The registered mask hides none of the {mask.numel()} cells of a patch, so that there is nothing to "
+                "reconstruct; expected at least one hidden cell."
+            )
         return mask[None].cpu()

@@ -15,14 +15,14 @@ class OptimiserSettings(Settings):
         "adamw", description="adamw: AdamW; sgd: gradient descent with Nesterov momentum, as in nnU-Net."
     )
     momentum: float = Field(0.99, gt=0, lt=1, description="Nesterov momentum of sgd; adamw doesn't use it.")
-    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate.")
+    learning_rate: float = Field(5e-5, gt=0, le=1000, description="Highest learning rate.")
     schedule: Schedule = Field(
         "cosine",
         description="Decrease of the learning rate after the warm-up. cosine: half a cosine; poly: nnU-Net's "
         "polynomial with the exponent 0.9.",
     )
     weight_decay: float = Field(
-        0.01, ge=0, description="Weight decay: decoupled with adamw, added to the gradients with sgd."
+        0.01, ge=0, le=1000, description="Weight decay: decoupled with adamw, added to the gradients with sgd."
     )
     weight_decay_on: Literal["all", "weights"] = Field(
         "all",
