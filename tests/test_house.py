@@ -74,6 +74,12 @@ def test_imports_go_one_way(module: str) -> None:
         assert ORDER.index(part) <= ORDER.index(own), f"{module} imports {imported}, which stands after {own}"
 
 
+def test_no_log_has_the_message_of_an_unexpected_error() -> None:
+    """It can quote a patient's name; traceback_without_message leaves it out."""
+    quoting = re.compile(r"exc_info=|_LOG\.exception|(format|print)_exc")
+    assert not [module for module, path in MODULES.items() if quoting.search(path.read_text())]
+
+
 def test_no_circle_between_modules() -> None:
     tuple(TopologicalSorter({module: imports_of(module) for module in MODULES if module != "gynbtnet"}).static_order())
 

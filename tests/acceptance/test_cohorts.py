@@ -1,6 +1,7 @@
 """Cohorts as a user makes, shows and splits them."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,24 @@ def test_from_a_table_to_folds_with_applicators(gynbtnet, ingest: Callable, tmp_
     )
     assert result.code == 0, result.err
     assert Split.load(tmp_path / "again" / "s.json") == Split.load(tmp_path / "split.json")
+
+
+def test_files_of_nnunets_folds_are_not_replaced(gynbtnet, ingest: Callable, tmp_path: Path) -> None:
+    ingest()
+    ids = [case.id for case in Cohort.load(tmp_path / "cohort").cases]
+    folds = tmp_path / "splits_final.json"
+    folds.write_text(json.dumps([{"train": ids[8:16], "val": ids[:8]}, {"train": ids[:8], "val": ids[8:16]}]))
+    before = folds.read_bytes()
+    split = ("split", tmp_path / "cohort", "--out")
+    refused(gynbtnet(*split, folds), "has the name of nnU-Net's file")
+    refused(gynbtnet(*split, tmp_path / "split.json", "--from", folds), "splits_final.json would be replaced")
+    assert folds.read_bytes() == before and not (tmp_path / "split.json").exists()
+    assert gynbtnet(*split, tmp_path / "made" / "split.json", "--from", folds).code == 0
+
+
+def test_an_argument_that_is_not_utf8_is_refused(gynbtnet, tmp_path: Path) -> None:
+    out = os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller.nii.gz")
+    refused(gynbtnet("convert", tmp_path, "--out", out), "M?ller.nii.gz is not UTF-8")
 
 
 def test_a_patient_on_both_sides_of_a_fold_is_refused(gynbtnet, ingest: Callable, tmp_path: Path) -> None:

@@ -120,8 +120,10 @@ def test_names_that_are_not_utf8_or_mathematics_are_drawn(clinic: Path, tmp_path
         (clinic / "CT").rename(clinic / odd)
     except OSError:
         pytest.skip("the file system takes only UTF-8")
-    write_inspection_picture(inspect_folder(clinic, NAMES), NAMES, tmp_path / "inspection.png")
+    inspection = inspect_folder(clinic, NAMES)
+    write_inspection_picture(inspection, NAMES, tmp_path / "inspection.png")
     assert imread(tmp_path / "inspection.png").size
+    assert ["is not UTF-8; rename" in item.problem for item in inspection.items if item.kind == "CT"] == [True]
 
 
 def test_a_folder_without_scans_is_refused(tmp_path: Path) -> None:

@@ -61,6 +61,21 @@ def test_a_pseudonymised_cohort_does_not_keep_names(raw: Path, tmp_path: Path) -
     assert {case.id for case in cohort.cases} == {"patient-001_f1", "patient-002_f1", "patient-003_f1"}
 
 
+@pytest.mark.parametrize(
+    ("written", "patients"), [(["P1", "P1 ", "Bär"], 2), (["Bär", "Ba\u0308r", " Bär"], 1), ([0, 1, ""], 3)]
+)
+def test_a_listed_patient_in_two_spellings_is_one(raw: Path, tmp_path: Path, written: list, patients: int) -> None:
+    description = json.loads((raw / "dataset.json").read_text())
+    description["dataset"] = {
+        name: {"images": [f"imagesTr/{name}_0000.nii.gz"], "label": f"labelsTr/{name}.nii.gz", "patient": patient}
+        for name, patient in zip(NAMES, written, strict=True)
+    }
+    (raw / "dataset.json").write_text(json.dumps(description))
+    cohort = ingest(raw, tmp_path / "cohort", "nnunet").cohort
+    assert len(cohort.patients) == patients
+    assert ("0" in cohort.patients) == (0 in written)
+
+
 def test_two_labels_of_one_structure_are_refused(raw: Path, tmp_path: Path) -> None:
     write_description(raw, {"background": 0, "Bladder": 1, "BLADDER": 2})
     with pytest.raises(BadInput, match="has two labels for bladder"):

@@ -23,11 +23,20 @@ def test_patients_keep_their_study_ids_when_others_are_added(tmp_path: Path) -> 
     assert PatientKey.load(tmp_path / "key.csv").study_ids == again.study_ids
 
 
-def test_a_study_id_is_its_own_study_id(tmp_path: Path) -> None:
-    key = PatientKey.load(tmp_path / "key.csv")
-    key = key.with_patients(["DOE"]).with_patients(["patient-001"])
-    assert key.study_ids == {"DOE": "patient-001"}
-    assert key.study_id("patient-001") == "patient-001"
+def test_an_identifier_like_a_study_id_gets_its_own(tmp_path: Path) -> None:
+    key = PatientKey.load(tmp_path / "key.csv").with_patients(["DOE"])
+    assert key.study_id("patient-001") == key.find("patient-001") == "patient-001"
+    key = key.with_patients(["patient-001"])
+    assert key.study_ids == {"DOE": "patient-001", "patient-001": "patient-002"}
+    assert (key.find("DOE"), key.find("patient-002")) == ("patient-001", "patient-002")
+    with pytest.raises(BadInput, match="patient-001 is the study ID of one patient and the PatientID of another"):
+        key.find("patient-001")
+
+
+@pytest.mark.parametrize("name", ["A1²", "①", "٣", "A１"])
+def test_digits_of_any_script_can_be_sorted(tmp_path: Path, name: str) -> None:
+    key = PatientKey(tmp_path / "key.csv").with_patients([name, "A2"])
+    assert set(key.study_ids) == {name, "A2"}
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:

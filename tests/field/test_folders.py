@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,6 +72,12 @@ def cut(path: Path, length: int) -> None:
     path.write_bytes(path.read_bytes()[:length])
 
 
+def link(path: Path) -> None:
+    """Replace a file by a link to nothing, as after a deletion in the store of a cluster."""
+    path.unlink()
+    path.symlink_to(path.with_name("deleted.dcm"))
+
+
 def edit(path: Path, **values: object) -> None:
     """Set elements; None deletes one."""
     dataset = pydicom.dcmread(path)
@@ -121,6 +128,9 @@ SLICES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "cut before its pixels": (lambda p: cut(slice_of(p), header_end(slice_of(p))), "CT011.dcm"),
     "cut in its pixels": (lambda p: cut(slice_of(p), header_end(slice_of(p)) + 500), "CT011.dcm"),
+    "a link without its file": (lambda p: link(slice_of(p)), "CT011.dcm"),
+    "links without their files": (lambda p: [link(slice_of(p, k)) for k in (10, 11)], "CT010.dcm"),
+    "not named in UTF-8": (lambda p: slice_of(p).rename(p / "CT" / os.fsdecode(b"CT\xfc11.dcm")), "CT?11.dcm"),
     "of no length": (lambda p: cut(slice_of(p), 0), "CT011.dcm"),
     "of zeros": (lambda p: slice_of(p).write_bytes(bytes(3000)), "CT011.dcm"),
     "of no length without a suffix": (lambda p: cut(slice_of(p).rename(p / "CT" / "IM11"), 0), "IM11"),

@@ -1,5 +1,10 @@
+import errno
+import os
 from pathlib import Path
 
+import pytest
+
+from gynbtnet.imaging.dicom.series import search_series
 from gynbtnet.imaging.file_search import files_below, files_beside, first_files_beside
 
 
@@ -12,7 +17,25 @@ def test_links_are_followed_and_circles_end(tmp_path: Path) -> None:
     (tmp_path / "archive" / "deep" / "back").symlink_to(tmp_path / "archive")
     (tmp_path / "cohort" / "broken").symlink_to(tmp_path / "nowhere")
     patient = tmp_path / "cohort" / "patient"
-    assert files_below(tmp_path / "cohort") == [patient / "a", patient / "deep" / "b"]
+    broken = tmp_path / "cohort" / "broken"
+    assert files_below(tmp_path / "cohort") == [broken, patient / "a", patient / "deep" / "b"]
+
+
+def test_a_folder_that_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("closed/1.dcm", "open/2.dcm"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert files_below(tmp_path) == [tmp_path / "closed", tmp_path / "open" / "2.dcm"]
+    reasons = {file.path.name: file.reason for file in search_series(tmp_path).damaged}
+    assert "closed can't be read; make it readable" in reasons["closed"]
 
 
 def test_an_empty_folder_has_none(tmp_path: Path) -> None:

@@ -134,6 +134,8 @@ def by_nnunet(write_cohort: WriteCohort, tmp_path: Path) -> Path:
 
 
 def test_nnunet_and_we_prepare_the_same_voxels(by_nnunet: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="is another dataset"):
+        import_nnunet(by_nnunet, PLAN, by_nnunet)
     imported, ours = import_nnunet(by_nnunet, PLAN, tmp_path / "imported"), PreparedCohort.open(tmp_path / "ours")
     assert PreparedCohort.open(tmp_path / "imported") == imported
     assert [case.id for case in imported.cases] == [case.id for case in ours.cases]

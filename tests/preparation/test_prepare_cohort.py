@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,6 +234,63 @@ def test_labels_on_another_grid_are_refused(write_cohort: WriteCohort, tmp_path:
     write_volume(replace(volume, geometry=moved), labels)
     with pytest.raises(ScansFailed, match="another grid"):
         prepare(cohort, PLAN, tmp_path / "prepared")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda labels: np.where(labels == 2, 257, labels.astype(np.int16)), "expected labels 1 to 2"),
+        (lambda labels: np.where(labels == 2, 9, labels), "expected labels 1 to 2"),
+        (lambda labels: np.where(labels == 2, 3, labels), "expected labels 1 to 2"),
+        (lambda labels: np.where(labels == 2, -1, labels.astype(np.int16)), "expected labels 1 to 2"),
+        (lambda labels: np.where(labels == 2, np.float32(1.99), labels), "not whole numbers"),
+        (lambda labels: np.where(labels == 2, np.float32(1.9995), labels), ""),
+        (lambda labels: labels.astype(np.int16), ""),
+    ],
+)
+def test_labels_that_the_cohort_does_not_have_are_refused(
+    write_cohort: WriteCohort, tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], match: str
+) -> None:
+    cohort = write_cohort([GRIDS[2]])
+    labels = cohort.cases[0].labels
+    assert labels
+    volume = read_volume(labels)
+    write_volume(replace(volume, array=change(volume.array)), labels)
+    if match:
+        with pytest.raises(ScansFailed, match=match):
+            prepare(cohort, PLAN, tmp_path / "prepared")
+    else:
+        (case,) = prepare(cohort, PLAN, tmp_path / "prepared").cases
+        np.testing.assert_array_equal(case.crop((0, 0, 0), case.shape)[1], volume.array)
+
+
+def test_a_structure_that_the_grid_loses_is_reported(
+    write_cohort: WriteCohort, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cohort = write_cohort([Geometry((9, 9, 9))])
+    labels = cohort.cases[0].labels
+    assert labels
+    array = np.zeros((9, 9, 9), np.uint8)
+    array[2:8, 2:8, 2:8], array[3:6, 3:6, 5:6] = 1, 2
+    write_volume(Volume(array, Geometry((9, 9, 9))), labels)
+    (case,) = prepare(cohort, replace(PLAN, spacing=(3.0, 3.0, 3.0)), tmp_path / "prepared").cases
+    assert case.foreground_labels == (1,)
+    assert [message.split(":")[:2] for message in caplog.messages] == [
+        ["p0_f1", " two is too thin for the grid of the plan"]
+    ]
+
+
+def test_the_folder_of_a_cohort_is_not_replaced(write_cohort: WriteCohort, tmp_path: Path) -> None:
+    cohort = write_cohort(GRIDS[:1])
+    with pytest.raises(BadInput, match="is another dataset"):
+        prepare(cohort, PLAN, cohort.folder)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "dataset.json").write_text("{}")
+    with pytest.raises(BadInput, match="is another dataset"):
+        prepare(cohort, PLAN, tmp_path / "theirs")
+    assert Cohort.load(cohort.folder) == cohort
+    prepare(cohort, PLAN, tmp_path / "prepared")
+    prepare(cohort, PLAN, tmp_path / "prepared")
 
 
 def test_a_scan_beyond_memory_is_refused_and_the_others_are_kept(

@@ -126,6 +126,23 @@ def test_the_nearest_voxel_settles_a_tie_and_the_same_grid_changes_nothing() -> 
     np.testing.assert_array_equal(resample_labels(labels, source, source), labels)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_label_between_the_voxel_centres_of_the_target_vanishes(axis: int) -> None:
+    """Every third plane is sampled, so that the linear weights of the one between two of them are 0."""
+    source = Geometry((9, 9, 9))
+    labels = np.zeros(source.shape, np.uint8)
+    labels[2:8, 2:8, 2:8] = 2
+    box: list[slice] = [slice(3, 6)] * 3
+    box[axis] = slice(5, 6)  # sampled are 1, 4 and 7
+    alone = resample_labels(labels, source, source.with_shape((3, 3, 3)))
+    labels[tuple(box)] = 1
+    resampled = resample_labels(labels, source, source.with_shape((3, 3, 3)))
+    assert set(np.unique(alone)) == {0, 2}
+    np.testing.assert_array_equal(resampled, alone)
+    only = np.where(labels == 1, labels, 0)
+    assert not resample_labels(only, source, source.with_shape((3, 3, 3))).any()
+
+
 def test_label_volumes_are_kept_on_a_finer_grid_and_back() -> None:
     centre = np.asarray(GRID.shape) / 2
     ball = (((np.indices(GRID.shape).T - centre) * GRID.spacing) ** 2).sum(-1).T < 8**2

@@ -117,7 +117,10 @@ def test_a_full_disk_stops_at_once() -> None:
 
 def unexpected(scan: int) -> int:
     if scan == 2:
-        raise KeyError("PATIENT NAME")
+        try:
+            int("PATIENT NAME")
+        except ValueError as error:
+            raise KeyError("PATIENT NAME") from error
     return scan
 
 
@@ -130,7 +133,8 @@ def test_the_log_keeps_the_traceback_of_an_unexpected_error(jobs: int, caplog: p
     assert "An unexpected KeyError in " in str(failed.value)
     (message,) = caplog.messages
     assert message.startswith("An unexpected KeyError:") and "in unexpected" in message
-    assert "PATIENT" not in str(failed.value)
+    assert "after ValueError:" in message
+    assert "PATIENT" not in str(failed.value) + message.replace('("PATIENT NAME")', "")  # the line of the source
 
 
 def test_a_killed_process_is_reported() -> None:

@@ -14,6 +14,7 @@ from gynbtnet.imaging.dicom.ct_series import CTSeries, select_series
 from gynbtnet.imaging.dicom.objects import dicom_errors_as_bad_input, read_header
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.label_map import paint_label_map
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.review.case import open_case
 from gynbtnet.review.prediction_record import read_prediction_record
@@ -138,7 +139,9 @@ def _read_review(folder: Path, series: CTSeries, before: _Acquired, structures: 
 
 def _read_cases(folder: Path, series: CTSeries, before: _Acquired, structures: Sequence[str]) -> list[_Dated]:
     cohort, key = Cohort.load(folder), PatientKey.load(folder / KEY)
-    own = [case for case in cohort.cases if case.patient == key.study_id(series.patient_id.strip())]
+    identifier = unicode_composed(series.patient_id.strip())
+    patient = None if identifier in key.study_ids.values() else identifier  # a PatientID can look like a study ID
+    own = [case for case in cohort.cases if case.patient == key.study_ids.get(identifier, patient)]
     if not own and not (folder / KEY).is_file():
         raise BadInput(
             f"The key {KEY} of the patients isn't in the cohort {folder}, so that this patient can't be found in it; "

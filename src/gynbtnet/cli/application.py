@@ -15,6 +15,7 @@ from rich.table import Table
 from typer.core import TyperCommand, TyperGroup
 
 from gynbtnet.cli.log_output import show_log
+from gynbtnet.imaging.printed_names import check_utf8
 from gynbtnet.runtime.errors import BadInput, Paused, ScansFailed
 from gynbtnet.runtime.optional_dependencies import TRAINING_LIBRARIES, require
 from gynbtnet.runtime.processes import is_main_process
@@ -38,13 +39,16 @@ _IN_ORDER = [name for names in PANELS.values() for name in names]
 class _Commands(TyperGroup):
     """Lists commands in the order of the work.
 
-    It refuses empty arguments, its own and those of commands: an empty path would mean the current folder.
+    It refuses empty arguments, its own and those of commands: an empty path would mean the current folder. It also
+    refuses arguments that are not UTF-8, since libraries that write files abort the process on them.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
         return sorted(self.commands, key=_IN_ORDER.index)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for text in (str(Path.cwd()), *args):
+            check_utf8(text)
         for before, argument in zip(["", *args], args, strict=False):
             option = before if argument == "" and before.startswith("-") else ""
             if joined := re.fullmatch(r"(--[\w-]+)=", argument):

@@ -241,11 +241,16 @@ def split(
         held_out = float(test) if "." in test else int(test)
     except ValueError as error:
         raise BadInput(f"--test is {test}; expected a share such as 0.2 or a number of patients such as 5.") from error
+    folds_file = out.with_name(FOLDS)
+    if out.name == FOLDS:
+        raise BadInput(f"{out} has the name of nnU-Net's file, which is written next to --out; expected split.json.")
+    if take and take.resolve() in (out.resolve(), folds_file.resolve()):
+        raise BadInput(f"{take} would be replaced, since {FOLDS} is written next to --out; write to another folder.")
     is_prepared = (cohort / PREPARED).is_file() and not (cohort / COHORT).is_file()
     loaded = PreparedCohort.open(cohort).as_cohort() if is_prepared else Cohort.load(cohort)
     made = read_folds(take, loaded) if take else split_patients(loaded, held_out, folds, seed)
     made.save(out)
-    write_folds(made, loaded, out.with_name(FOLDS))
+    write_folds(made, loaded, folds_file)
     sizes = ", ".join(str(len(fold)) for fold in made.folds)
     console.print(f"{counted(len(made.test), 'test patient')}, folds of {sizes}: {out}")
     for applicator in sorted(set(loaded.applicators.values())):

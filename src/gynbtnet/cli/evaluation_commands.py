@@ -266,7 +266,7 @@ def dose(
         if patient in source.patients_left_out:
             raise BadInput(source.left_out[0][1])
         if patient:
-            patients = patients.of_patient(key.study_id(patient))
+            patients = patients.of_patient(key.find(patient))
         known = (*whole.patients, *key.study_ids.values(), *source.patients_left_out)
         external = (
             parse_external_beam(external_beam, patients.patients, key.study_ids, known) if external_beam else None

@@ -1,11 +1,12 @@
 """Inspection of a folder: its scans, contours and doses, and the problems that prevent their use."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.datasets.hounsfield_units import describe_wrong_values
 from gynbtnet.datasets.shared_volumes import describe_overlaps
 from gynbtnet.imaging.dicom.ct_series import CTSeries, read_ct_files
 from gynbtnet.imaging.dicom.damaged_files import DamagedFile
@@ -26,6 +27,7 @@ from gynbtnet.imaging.files.label_names import read_label_names
 from gynbtnet.imaging.files.volume_files import is_image_file, read_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import is_label_map
+from gynbtnet.imaging.printed_names import check_utf8, unicode_composed
 from gynbtnet.imaging.structure_names import StructureNames
 from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.pictures.overlays import View, make_view
@@ -100,10 +102,10 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
     folder = Path(folder)
     search = search_series(folder)
     completeness = assess_completeness(search)
-    patient_ids = sorted({series.patient_id for series in search.series})
+    patient_ids = sorted({_patient_id(series.patient_id) for series in search.series})
     patients = {patient_id: number for number, patient_id in enumerate(patient_ids, start=1)}
     items = [
-        _damaged_file(file, patients.get(file.patient_id) if file.patient_id else None, folder)
+        _damaged_file(file, patients.get(_patient_id(file.patient_id)) if file.patient_id else None, folder)
         for file in search.damaged
     ]
     views: list[tuple[str, View]] = []
@@ -111,7 +113,7 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
     structure_sets = _structure_sets_by_ct(search.series, cts)
     on_a_ct = {path for paths in structure_sets.values() for path in paths}
     for series in track(sorted(search.series, key=lambda series: series.files), "Inspecting"):
-        patient = patients[series.patient_id]
+        patient = patients[_patient_id(series.patient_id)]
         if series.modality == "CT":
             rtstructs = structure_sets.get(series.series_uid, ())
             ct_item, rtstruct_items, view = _inspect_ct(series, rtstructs, patient, folder, names, repairs)
@@ -146,6 +148,21 @@ def _copied_file(path: Path, kind: str, patient: int, folder: Path) -> Inspected
     return InspectedItem(
         patient, str(path.relative_to(folder)), kind, contents="An exact copy of another file; left out."
     )
+
+
+def _patient_id(stored: str) -> str:
+    """Return a PatientID in the form in which ingestion compares it."""
+    return unicode_composed(stored).strip()
+
+
+def _name_problem(files: Iterable[Path]) -> str:
+    """Return the problem of a file whose name is not UTF-8, which ingestion refuses; empty if there is none."""
+    try:
+        for path in files:
+            check_utf8(path)
+    except BadInput as error:
+        return str(error)
+    return ""
 
 
 def _with_completeness(item: InspectedItem, series: FoundSeries, completeness: Completeness) -> InspectedItem:
@@ -192,8 +209,9 @@ def _inspect_ct(
         item = InspectedItem(patient, path, "CT", f"images: {series.images}", problem=failure_reason(error))
         problem = "The CT that it was drawn on can't be read."
         return item, [_inspect_rtstruct(rtstruct, patient, folder, names, problem) for rtstruct in rtstructs], None
-    contents = _joined(_describe_range(ct.volume), *ct.notes)
-    item = InspectedItem(patient, path, "CT", _describe_size(ct.volume.geometry), contents)
+    wrong = describe_wrong_values(ct.volume.array)
+    contents = _joined(_describe_range(ct.volume), *((f"It {wrong}",) if wrong else ()), *ct.notes)
+    item = InspectedItem(patient, path, "CT", _describe_size(ct.volume.geometry), contents, _name_problem(series.files))
     contours = _empty_segmentation(ct.volume.geometry)
     referring = {
         rtstruct
@@ -257,7 +275,7 @@ def _read_contours(rtstruct: Path, ct: CTSeries, names: StructureNames) -> tuple
 
 
 def _inspect_rtstruct(path: Path, patient: int, folder: Path, names: StructureNames, problem: str) -> InspectedItem:
-    relative = str(path.relative_to(folder))
+    relative, problem = str(path.relative_to(folder)), _joined(problem, _name_problem([path]))
     try:
         rois = list_rois(path)
     except Exception as error:
@@ -332,7 +350,10 @@ def _inspect_image(path: Path, folder: Path) -> tuple[InspectedItem, Volume | No
     listed = f" of {', '.join(labels)}" if labels else ""
     prefix = f"labels{listed}, " if is_label_map(volume) else ""
     contents = f"{prefix}{_describe_range(volume)}"
-    return InspectedItem(None, relative, "image", _describe_size(volume.geometry), contents), volume
+    if not prefix and describe_wrong_values(volume.array):
+        contents = _joined(contents, "If this is a CT, it is not in HU.")
+    item = InspectedItem(None, relative, "image", _describe_size(volume.geometry), contents, _name_problem([path]))
+    return item, volume
 
 
 def _joined(*sentences: str) -> str:

@@ -72,10 +72,10 @@ class PatientKey:
     def with_patients(self, patients: Iterable[str]) -> "PatientKey":
         """Return the key with the next study IDs for new patients, in the order of their identifiers.
 
-        A name that is already a study ID gets no new one.
+        An identifier in a source can look like the study ID of another patient; it gets a separate study ID.
         """
         names = {unicode_composed(patient) for patient in patients}
-        new = sorted(names.difference(self.study_ids, self.study_ids.values()), key=_natural_order)
+        new = sorted(names.difference(self.study_ids), key=_natural_order)
         matches = (re.fullmatch(r"patient-(\d{1,9})", study_id) for study_id in self.study_ids.values())
         last = max((int(match[1]) for match in matches if match), default=0)
         added = {patient: f"patient-{number:03d}" for number, patient in enumerate(new, start=last + 1)}
@@ -94,6 +94,20 @@ class PatientKey:
         """Return the study ID of a patient; a name without one is returned unchanged, since it can be a study ID."""
         return self.study_ids.get(unicode_composed(patient), patient)
 
+    def find(self, name: str) -> str:
+        """Return the study ID of a patient whom a user names by study ID or by the identifier in the source.
+
+        Raises:
+            BadInput: If the name is the study ID of one patient and the identifier of another.
+        """
+        study_id = self.study_id(name)
+        if study_id != name and name in self.study_ids.values():
+            raise BadInput(
+                f"{name} is the study ID of one patient and the PatientID of another, {study_id}. Expected a name of "
+                f"only one patient: name the other {study_id}, or the first by the PatientID in {self.path}."
+            )
+        return study_id
+
 
 def _natural_order(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name) if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name) if part]

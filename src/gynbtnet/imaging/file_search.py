@@ -5,25 +5,35 @@ from pathlib import Path
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder, sorted.
+    """Return the files below a folder, sorted, with links whose file is absent and folders that can't be read.
 
-    Links to folders are followed, because archives on clusters are often assembled from links. A folder that is reached
-    twice is searched once, so that circular links end.
+    Reading reports these, so that no scan silently lacks the slices that they hold. Links to folders are
+    followed, because archives on clusters are often assembled from links. A folder that is reached twice is searched
+    once, so that circular links end.
 
     Args:
         folder: the folder to search, with all its subfolders.
     """
     files: list[Path] = []
     visited: set[str] = set()
-    for path, folders, names in os.walk(folder, followlinks=True):
+
+    def add_unreadable(error: OSError) -> None:
+        files.append(Path(error.filename))
+
+    for path, folders, names in os.walk(folder, followlinks=True, onerror=add_unreadable):
         real = os.path.realpath(path)
         if real in visited:
             folders.clear()
             continue
         visited.add(real)
         folders.sort()
-        files += [file for name in names if (file := Path(path, name)).is_file()]
+        files += [file for name in names if (file := Path(path, name)).is_file() or is_broken_link(file)]
     return sorted(files)
+
+
+def is_broken_link(path: Path) -> bool:
+    """Return whether a path is a link to something that doesn't exist."""
+    return path.is_symlink() and not path.exists()
 
 
 def files_beside(folder: Path, *, most: int = 10) -> list[Path]:

@@ -72,8 +72,10 @@ class Segmentation:
 
     def __post_init__(self) -> None:
         highest = int(self.labels.array.max(initial=0))
-        if highest > len(self.structures):
-            raise ValueError(f"label {highest} has no name among {len(self.structures)} structures")
+        lowest = 0 if self.labels.array.dtype.kind in "ub" else int(self.labels.array.min(initial=0))
+        if highest > len(self.structures) or lowest < 0:
+            wrong = lowest if lowest < 0 else highest
+            raise ValueError(f"label {wrong} has no name among {len(self.structures)} structures")
 
     def label_of(self, structure: str) -> int:
         """Return the label of a structure.

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -23,7 +22,7 @@ from gynbtnet.inference.prediction import Prediction
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.preview import write_preview
 from gynbtnet.pages.patient_page import PAGE as PATIENT_PAGE
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, traceback_without_message
 from gynbtnet.runtime.phrases import by_axis
 
 LABELS_FILE = "labels.nii.gz"
@@ -173,8 +172,7 @@ def _write_independently(write: Callable[[Path], None], path: Path) -> str:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # of a library; its text may quote a header with the patient's name
-        frames = traceback.format_list(traceback.extract_tb(error.__traceback__))
-        _LOG.debug("An unexpected %s while writing %s:\n%s", type(error).__name__, path.name, "".join(frames))
+        _LOG.debug("While %s was written: %s", path.name, traceback_without_message(error))
         reason = f"{path.name} could not be made ({type(error).__name__})."
     else:
         return ""

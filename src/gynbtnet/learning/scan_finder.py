@@ -9,7 +9,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents, natural_order
 from gynbtnet.datasets.ingestion.scan_identity import DICOM, assign_patients
-from gynbtnet.datasets.ingestion.scan_numbering import CASE_NAME
+from gynbtnet.datasets.ingestion.scan_numbering import CASE_NAME, needs_study_id
 from gynbtnet.datasets.patient_key import KEY, PatientKey
 from gynbtnet.imaging.dicom.ct_series import select_series
 from gynbtnet.imaging.files.volume_files import without_suffix
@@ -95,14 +95,15 @@ class ScanFinder:
         Image files keep their names, unless the key is stored separately.
         """
         key = PatientKey.load(self.key.path, separate=self.key.separate)
-        key = key.with_patients(scan.patient for scan in scans if key.separate or scan.series_uid is not None)
+        key = key.with_patients(scan.patient for scan in scans if needs_study_id(scan, key))
         if key.study_ids != self.key.study_ids:
             key.save()
         return replace(self, key=key)
 
     def study_id(self, scan: FoundScan) -> str:
         """Return the study ID of the patient of a scan; an identifier that isn't in the key is returned unchanged."""
-        return self.key.study_id(scan.patient)
+        assigned = scan.has_study_id and scan.patient in self.key.study_ids.values()
+        return scan.patient if assigned else self.key.study_id(scan.patient)
 
     def case_of(self, scan: FoundScan, record: PredictionRecord) -> Case | None:
         """Return the cohort's case with the same scan; None if the cohort doesn't have it."""
@@ -118,7 +119,7 @@ class ScanFinder:
         if case is None or self.study_id(scan) == case.patient:
             return scan
         if scan.series_uid is None:
-            return replace(scan, patient=case.patient, fraction=case.fraction)
+            return replace(scan, patient=case.patient, fraction=case.fraction, has_study_id=True)
         raise BadInput(
             f"The scan in {scan.folder} is {case.id} of the cohort, but its PatientID leads to another patient. "
             "Identify patients as for the cohort: with --patient-id-from and --scan, or with its --key."
@@ -144,6 +145,7 @@ def _image_scan(path: Path, record: PredictionRecord) -> FoundScan:
         files=(path,),
         channels=record.scan.channels if record.scan else (),
         fraction=int(match["fraction"]) if match else None,
+        has_study_id=match is not None,
         synthetic=record.synthetic,
     )
 

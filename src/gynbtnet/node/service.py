@@ -23,7 +23,7 @@ from gynbtnet.node.queue import UNFINISHED, Delivery, Series, State
 from gynbtnet.node.watched_folder import take_in
 from gynbtnet.node.worker import Worker
 from gynbtnet.runtime.atomic_files import atomic_write
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, traceback_without_message
 from gynbtnet.runtime.lock_file import file_lock
 from gynbtnet.runtime.phrases import enumeration
 from gynbtnet.runtime.plain_data import load_json
@@ -125,7 +125,7 @@ class Node:
         try:
             yield
         except Exception as error:
-            _LOG.debug("%s failed", task, exc_info=True)
+            _LOG.debug("%s failed: %s", task, traceback_without_message(error))
             if isinstance(error, BadInput):
                 reason = str(error)
             else:  # the message of another error may name a file
@@ -146,7 +146,7 @@ class Node:
             try:
                 self._deliver(delivery)
             except Exception as error:  # the other deliveries must not wait for this one
-                _LOG.debug("sending failed", exc_info=True)
+                _LOG.debug("sending failed: %s", traceback_without_message(error))
                 self._postpone(delivery, f"An unexpected error stopped the sending ({type(error).__name__}).")
 
     def _deliver_until(self, stop: Event) -> None:
@@ -181,7 +181,7 @@ class Node:
         try:
             judgement = judge_series(self.inbox, row.key, rules, row.caller, released=row.released)
         except Exception as error:  # a person must see it, and the other series be judged
-            _LOG.debug("judging failed", exc_info=True)
+            _LOG.debug("judging failed: %s", traceback_without_message(error))
             judgement = Judgement(State.held, f"An unexpected error stopped the check ({type(error).__name__}).")
         rule = judgement.rule
         destinations = rule.destinations if rule else ()

@@ -13,7 +13,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 
 from gynbtnet.node.jobs import Job, JobResult
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, traceback_without_message
 
 PREDICT = "gynbtnet.node.prediction_job:predict_job"
 """Function that the worker calls with a job, as ``module:name``."""
@@ -119,6 +119,6 @@ def _work(pipe: Connection, predict: str) -> None:
         except BadInput as problem:
             refused = str(problem)
         except Exception as error:  # the next series must be predicted all the same
-            _LOG.debug("job failed", exc_info=True)
+            _LOG.debug("job failed: %s", traceback_without_message(error))
             refused = f"An unexpected error stopped the prediction ({type(error).__name__})."
         pipe.send(refused)

@@ -14,7 +14,7 @@ from gynbtnet.imaging.regions import Regions
 from gynbtnet.preparation.foreground import foreground_voxels
 from gynbtnet.preparation.planning.nnunet_names import parse_structures
 from gynbtnet.preparation.planning.plan import Plan
-from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, write_record
+from gynbtnet.preparation.store import MANIFEST, PreparedCase, PreparedCohort, check_out, write_record
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.parallel import map_scans
 from gynbtnet.runtime.phrases import counted
@@ -41,6 +41,7 @@ def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> Prepare
 
     Raises:
         BadInput: If the folder contains no such scans, or nnU-Net's spacing, axes or structures differ from the plan.
+            Also if ``out`` is the dataset's folder or another dataset.
         ScansFailed: If some scans can't be read.
     """
     nnunet, out = Path(nnunet).absolute(), Path(out).absolute()
@@ -51,6 +52,7 @@ def import_nnunet(nnunet: Path, plan: Plan, out: Path, jobs: int = 1) -> Prepare
             f"There are no scans in {voxels}; expected the files that `nnUNetv2_preprocess` (version 2.6 or later) "
             "writes."
         )
+    check_out(out, nnunet)
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     import_case = partial(_import_case, voxels=voxels, plan=plan, out=out)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from functools import partial
 from math import prod
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
@@ -28,6 +31,7 @@ from gynbtnet.preparation.store import (
     MANIFEST,
     PreparedCase,
     PreparedCohort,
+    check_out,
     is_recorded,
     read_prepared_case,
     write_prepared_case,
@@ -38,6 +42,8 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import sha256_of
 from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 from gynbtnet.runtime.phrases import by_axis
+
+_LOG = logging.getLogger(__name__)
 
 PREPARATION_VERSION = 2
 """Version of the preparation, increased whenever it gives other voxels; older prepared scans are then made again."""
@@ -83,7 +89,7 @@ def prepare(
 
     Raises:
         BadInput: If contours are predictions and not ``allow_automatic``, the plan's structures differ from the
-            cohort's, or memory is too small for a single scan.
+            cohort's, or memory is too small for a single scan. Also if ``out`` is the folder of a cohort.
         ScansFailed: If files of a case are absent, damaged or don't fit each other. It is raised at the end; the other
             cases are kept.
     """
@@ -95,6 +101,7 @@ def prepare(
             f"{list(cohort.structures)}; make the plan from this cohort with `gynbtnet plan`."
         )
     out = Path(out).absolute()
+    check_out(out, cohort.folder)
     out.mkdir(parents=True, exist_ok=True)
     (out / MANIFEST).unlink(missing_ok=True)
     if plan.regions is not None:
@@ -149,6 +156,8 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
         source_labels = reference.array.astype(np.uint8, copy=False)
         labels = resample_labels(source_labels, source, geometry, separate=separate_resampling_axis(source, plan))
     foreground = foreground_voxels(labels, plan.regions) if labels is not None else {}
+    if labels is not None:
+        _warn_of_vanished(case.id, plan, np.unique(source_labels), foreground)
     prepared = PreparedCase(
         id=case.id,
         patient=case.patient,
@@ -168,6 +177,20 @@ def _prepare_case(case: Case, *, plan: Plan, out: Path) -> PreparedCase:
     return prepared
 
 
+def _warn_of_vanished(
+    case_id: str, plan: Plan, source_labels: npt.NDArray[np.uint8], foreground: Collection[int]
+) -> None:
+    """Log the structures that have voxels in the source and none on the grid of the plan."""
+    for number, structure in enumerate(plan.structures, start=1):
+        own = (number,) if plan.regions is None else plan.regions.labels[number - 1]
+        if number not in foreground and np.isin(own, source_labels).any():
+            _LOG.warning(
+                "%s: %s is too thin for the grid of the plan: no voxel of it remains. Plan with a smaller spacing, or "
+                "leave the scan out.",
+                *(case_id, structure),
+            )
+
+
 def _with_digests(prepared: PreparedCase, case: Case) -> PreparedCase:
     """Add the digests of a scan to the record of an earlier version."""
     known = replace(prepared, scan_digest=voxel_digest(read_volume(case.image)), source_digests=_source_digests(case))
@@ -183,7 +206,7 @@ def _label_map(case: Case, plan: Plan) -> Volume:
     """Return the label map of a case; if structures overlap, the map of their combinations."""
     assert case.labels is not None
     if plan.regions is None:
-        return read_volume(case.labels)
+        return read_contours(replace(case, masks=None), plan.structures).labels
     return plan.regions.label_map(read_contours(case, plan.structures))
 
 

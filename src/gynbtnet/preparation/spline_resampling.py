@@ -72,7 +72,8 @@ def resample_labels(
     """Resample a label map: each voxel gets the label whose linearly interpolated mask is highest there.
 
     If masks are equal, the nearest source voxel decides. Labels are processed one by one, each within its bounding box:
-    many small structures take little time, and memory doesn't grow with their number.
+    many small structures take little time, and memory doesn't grow with their number. A structure that is thinner than
+    the distance between voxel centres of ``target`` can vanish.
 
     Args:
         labels: label map (z, y, x) on the grid ``source``.
@@ -100,6 +101,8 @@ def resample_labels(
         if box is None:
             continue
         submatrices, target_box = zip(*map(_restrict_columns, matrices, box), strict=True)
+        if any(side.start == side.stop for side in target_box):
+            continue  # no voxel centre of the target is near it
         share = _multiply_all(submatrices, reoriented[box] == label)
         total[target_box] += share
         share[nearest[target_box] == label] += _TIE

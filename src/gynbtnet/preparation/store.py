@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.cohort import MANIFEST as COHORT
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.regions import Regions
@@ -27,6 +28,7 @@ VOXELS = Path("GynBTNetPlans_3d_fullres")
 """Folder of the voxels; stock nnU-Net requires a name that consists of plans and configuration."""
 
 _RECORDS = "cases"
+_DATASET = "dataset.json"
 _BLOCKS = (8, 32, 32)  # voxels decompressed at once; a patch of 80×160×160 decompresses 1.6 times its own voxels
 _COMPRESSION = {"codec": blosc2.Codec.LZ4, "clevel": 9, "filters": [blosc2.Filter.BITSHUFFLE], "nthreads": 1}
 
@@ -253,6 +255,22 @@ class PreparedCohort:
             raise BadInput(f"{folder / MANIFEST} lists a case twice; {REMEDY}.")
         cases = tuple(read_prepared_case(folder, case_id) for case_id in manifest.ids)
         return cls(manifest.name, cases, load_plan(folder), folder, manifest.synthetic, manifest.imported)
+
+
+def check_out(out: Path, source: Path) -> None:
+    """Check that prepared scans don't replace files of another dataset.
+
+    Args:
+        out: folder for the prepared scans.
+        source: folder of the cohort or dataset that is read.
+
+    Raises:
+        BadInput: If ``out`` is ``source``, a cohort, or a dataset that neither preparation nor import made.
+    """
+    is_own = (out / MANIFEST).is_file() or (out / _RECORDS).is_dir()
+    is_other = (out / COHORT).is_file() or ((out / _DATASET).is_file() and not is_own)
+    if out.resolve() == source.resolve() or is_other:
+        raise BadInput(f"{out} is another dataset, whose {_DATASET} would be replaced; name another folder.")
 
 
 def is_recorded(folder: Path, case_id: str) -> bool:

@@ -124,7 +124,7 @@ def _read_scan(record: PredictionRecord, folder: Path, path: Path) -> tuple[Volu
 
 def _image_with_digest(folder: Path, record: PredictionRecord, channels: Sequence[Path]) -> Path:
     for path in files_below(folder):
-        if is_image_file(path) and sha256_of(path, *channels) == record.input.sha256:
+        if is_image_file(path) and path.is_file() and sha256_of(path, *channels) == record.input.sha256:
             return path
     raise BadInput(f"{folder} doesn't hold the image that was predicted; give its file with --scan.")
 

@@ -1,5 +1,6 @@
-"""Errors that the user can resolve, and a pause that is not an error."""
+"""Errors that the user can resolve, a pause that is not an error, and unexpected errors as the log keeps them."""
 
+import traceback
 from collections.abc import Sequence
 
 from gynbtnet.runtime.phrases import counted
@@ -50,3 +51,19 @@ class ScansFailed(Exception):  # noqa: N818 - a plain name for users
             f"{len(failed)} of {counted(scans, 'scan')} failed{others}; correct or remove what failed and run the same "
             f"command again:{lines}"
         )
+
+
+def traceback_without_message(error: BaseException) -> str:
+    """Return type and traceback of an error and of those that led to it, for the log.
+
+    The messages are left out, since that of a library can quote a header with a patient's name.
+
+    Args:
+        error: the error, after it was raised.
+
+    Returns:
+        Several lines, the last error first.
+    """
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    earlier = "" if cause is None else f"after {traceback_without_message(cause)}"
+    return f"{type(error).__name__}:\n{''.join(traceback.format_tb(error.__traceback__))}{earlier}"

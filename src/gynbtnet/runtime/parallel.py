@@ -15,7 +15,7 @@ import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from gynbtnet.runtime.available_memory import available_bytes
-from gynbtnet.runtime.errors import BadInput, ScansFailed
+from gynbtnet.runtime.errors import BadInput, ScansFailed, traceback_without_message
 from gynbtnet.runtime.progress import track
 from gynbtnet.runtime.worker_log import captured_log, emit_records
 
@@ -155,7 +155,7 @@ def failure_reason(error: Exception) -> str:
         return f"{error.filename or 'a file'} can't be used: {error.strerror or error}"
     frames = traceback.extract_tb(error.__traceback__)
     kind = type(error).__name__
-    _LOG.debug("An unexpected %s:\n%s", kind, "".join(traceback.format_list(frames)))
+    _LOG.debug("An unexpected %s", traceback_without_message(error))
     return (
         f"An unexpected {kind} in {Path(frames[-1].filename).name}, line {frames[-1].lineno}; remove this scan, or "
         "report this line (--log-file keeps the traceback)."

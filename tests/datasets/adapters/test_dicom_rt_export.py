@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +6,10 @@ import pydicom
 import pytest
 from pydicom.uid import UID
 
-from gynbtnet.datasets import ingest
+from gynbtnet.datasets import dry_run, ingest, inspect_folder
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.datasets.ingestion import ingest_found as ingestion
-from gynbtnet.imaging import StructureNames, read_volume, write_volume
+from gynbtnet.imaging import Conversion, StructureNames, convert, read_volume, write_volume
 from gynbtnet.runtime import BadInput
 
 from ..conftest import GRID, WriteExport, scan, sphere
@@ -114,6 +115,32 @@ def test_an_rtstruct_without_reference_gets_the_ct_of_its_frame(export: Path, tm
     assert cohort.case("patient-002_f1").source.ct_folder == export / "B" / "fraction-1" / "CT"
 
 
+def test_contours_of_another_series_in_the_frame_are_noted(export: Path, tmp_path: Path) -> None:
+    folder = export / "B" / "fraction-1"
+    for path in (folder / "CT").iterdir():
+        header = pydicom.dcmread(path)
+        header.SeriesInstanceUID = "1.2.3"
+        header.save_as(path)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
+    assert ["refers to another series" in " ".join(case.notes) for case in cohort.cases] == [False, False, True]
+    items = inspect_folder(export, StructureNames.load()).items
+    assert sum("refers to another series" in item.contents for item in items) == 1
+    notes = convert([folder / "RS.dcm"], tmp_path / "labels.nii.gz", Conversion(ct=folder / "CT"))
+    assert any("refers to another series" in note for note in notes)
+
+
+def test_values_that_are_not_hu_are_noted(export: Path, tmp_path: Path, write_export: WriteExport) -> None:
+    for path in (export / "B" / "fraction-1" / "CT").iterdir():
+        header = pydicom.dcmread(path)
+        header.RescaleIntercept = 0
+        header.save_as(path)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
+    noted = ["Its CT is a CT without its rescale" in " ".join(case.notes) for case in cohort.cases]
+    assert noted == [False, False, True]
+    items = inspect_folder(export, StructureNames.load()).items
+    assert sum("It is a CT without its rescale" in item.contents for item in items) == 1
+
+
 def edit(folder: Path, **values: str) -> None:
     for path in folder.rglob("*.dcm"):
         dataset = pydicom.dcmread(path)
@@ -199,6 +226,66 @@ def test_out_must_be_empty_and_outside_the_source(export: Path, tmp_path: Path) 
     (tmp_path / "mine" / "thesis.docx").write_text("precious")
     with pytest.raises(BadInput, match="not a cohort"):
         ingest(export, tmp_path / "mine", structures=STRUCTURES)
+    export.rename(tmp_path / "mine" / "cases")
+    with pytest.raises(BadInput, match=r"source .* is inside the folder"):
+        ingest(tmp_path / "mine" / "cases", tmp_path / "mine", structures=STRUCTURES)
+
+
+@pytest.mark.parametrize(
+    ("own", "match"),
+    [
+        (("cases/notes.xlsx",), "not a cohort"),
+        (("cases/notes.json",), "not a cohort"),
+        (("cases/P1/list.csv",), "not a cohort"),
+        (("cases/.hidden", "thesis.docx"), "not a cohort"),
+        (("cases/notes.json", "patients.csv"), "not a cohort"),
+        (("patients.csv",), "not a cohort"),
+        (("cases/.hidden", "patients.csv", "imagesTr/mine_0000.nii.gz"), "mine_0000.nii.gz is not from an ingestion"),
+        (("cases/.hidden", "patients.csv", "labelsTr/mine.nii.gz"), "mine.nii.gz is not from an ingestion"),
+    ],
+)
+def test_a_folder_of_the_user_stays_as_it_is(export: Path, tmp_path: Path, own: tuple[str, ...], match: str) -> None:
+    out = tmp_path / "mine"
+    for name in own:
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text("study_id,patient\n" if name == "patients.csv" else "{}")
+    before = sorted(out.rglob("*"))
+    for call in (ingest, dry_run):
+        with pytest.raises(BadInput, match=match):
+            call(export, out, structures=STRUCTURES)
+    assert sorted(out.rglob("*")) == before
+
+
+def test_other_files_in_a_cohort_are_kept(export: Path, tmp_path: Path) -> None:
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
+    kept = [cohort.folder / name for name in ("cases/notes.json", "cases/notes.txt", "labelsTr/patient-002_f1.csv")]
+    for path in kept:
+        path.write_text("{}")
+    shutil.rmtree(export / "B")
+    assert len(ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort.cases) == 2
+    assert all(path.exists() for path in kept)
+    assert len(list((tmp_path / "cohort").rglob("patient-002_f1*"))) == 1
+    (cohort.folder / "labelsTr" / "mine.nii.gz").write_text("")
+    with pytest.raises(BadInput, match=r"mine.nii.gz is not from an ingestion"):
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    Cohort.load(tmp_path / "cohort")
+
+
+def test_a_wrong_option_leaves_the_cohort_as_it_was(export: Path, tmp_path: Path) -> None:
+    ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    with pytest.raises(BadInput, match="The priority is recum"):
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES, priority=("recum",))
+    Cohort.load(tmp_path / "cohort")
+
+
+def test_a_patient_id_like_a_study_id_is_another_patient(
+    export: Path, tmp_path: Path, write_export: WriteExport
+) -> None:
+    ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    write_export(export / "C", "patient-001", BOTH, seed=5)
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
+    assert cohort.patients == ("patient-001", "patient-002", "patient-003")
+    assert [case.source.ct_folder for case in cohort.of_patient("patient-003").cases] == [export / "C" / "CT"]
 
 
 def test_an_interrupted_ingestion_resumes(export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +310,28 @@ def test_an_interrupted_ingestion_resumes(export: Path, tmp_path: Path, monkeypa
         f"{case}{ending}" for case in ("patient-001_f2", "patient-002_f1") for ending in ("_0000.nii.gz", ".nii.gz")
     ]
     Cohort.load(tmp_path / "cohort")
+
+
+def test_files_of_an_interrupted_case_are_removed_with_its_source(
+    export: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(volume: object, path: Path) -> None:
+        if path.name == "patient-001_f2.nii.gz":
+            raise KeyboardInterrupt
+        write_volume(volume, path)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ingestion, "write_volume", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ingest(export, tmp_path / "cohort", structures=STRUCTURES)
+    monkeypatch.undo()
+    (tmp_path / "cohort" / "split.json").write_text("{}")
+    shutil.rmtree(export / "A1" / "fraction-10")
+    cohort = ingest(export, tmp_path / "cohort", structures=STRUCTURES).cohort
+    assert [path.name for path in sorted((cohort.folder / "imagesTr").iterdir())] == [
+        "patient-001_f1_0000.nii.gz",
+        "patient-002_f1_0000.nii.gz",
+    ]
+    assert (tmp_path / "cohort" / "split.json").exists()
 
 
 def test_a_changed_case_is_written_again_and_a_removed_one_deleted(

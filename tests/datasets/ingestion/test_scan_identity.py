@@ -1,3 +1,4 @@
+import os
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gynbtnet.datasets import ingest
+from gynbtnet.datasets import PatientKey, ingest
 from gynbtnet.datasets.ingestion.folder_pattern import FolderPattern
 from gynbtnet.imaging import Geometry, Volume, read_volume, unicode_composed, write_volume
 from gynbtnet.runtime import BadInput
@@ -36,7 +37,7 @@ def test_fields_of_a_pattern(pattern: str, path: str, expected: tuple[str, int |
     assert (metadata.patient, metadata.fraction, metadata.applicator) == expected
 
 
-@given(patient=NAMES, fraction=st.integers(0, 999), rest=st.lists(NAMES, max_size=2))
+@given(patient=NAMES, fraction=st.integers(1, 999), rest=st.lists(NAMES, max_size=2))
 def test_any_name_is_read(patient: str, fraction: int, rest: list[str]) -> None:
     path = PurePath("c", patient, f"Fx {fraction}", *rest)
     metadata = FolderPattern("c/{patient}/Fx {fraction}").read_metadata(path, ROOT)
@@ -55,6 +56,9 @@ def test_a_scan_that_does_not_fit_is_refused() -> None:
         pattern.read_metadata(PurePath("A/CT"), ROOT)
     with pytest.raises(BadInput, match="has no number"):
         pattern.read_metadata(PurePath("A/Fxlast"), ROOT)
+    for zero in ("Fx0", "Fx00", "Fx٠"):
+        with pytest.raises(BadInput, match="has the number 0; expected one from 1"):
+            pattern.read_metadata(PurePath("A", zero), ROOT)
 
 
 @pytest.fixture
@@ -81,6 +85,39 @@ def test_patients_and_fractions_by_folders(export: Path) -> None:
         "patient-001": [2, 10],
         "patient-002": [1],
     }
+
+
+def test_a_note_says_that_given_fractions_are_not_used(export: Path) -> None:
+    (text := export.parent / "t.csv").write_text("folder,patient,fraction\nP1/Fx2,A,3\nP1/Fx10,A,\nP2,B,2\n")
+    cohort = ingest_export(export, str(text))
+    assert [case.id for case in cohort.cases] == ["patient-001_f1", "patient-001_f2", "patient-002_f2"]
+    assert ["only 1 of 2 scans have a number" in " ".join(case.notes) for case in cohort.cases] == [True, True, False]
+
+
+@pytest.mark.parametrize("separate", [False, True])
+def test_files_of_one_name_in_several_folders_are_noted(tmp_path: Path, separate: bool) -> None:
+    for seed, name in enumerate(("P1/planning.nii.gz", "P2/planning.nii.gz", "P3/other.nii.gz", "P3/CT1.NII.GZ")):
+        written = tmp_path / "scans" / name.replace("NII.GZ", "nii.gz")
+        write_volume(scan(seed), written)
+        written.rename(tmp_path / "scans" / name)
+    key = PatientKey.load(tmp_path / "key.csv", separate=True) if separate else None
+    cohort = ingest(tmp_path / "scans", tmp_path / "cohort", "scans", key=key).cohort
+    noted = {case.patient for case in cohort.cases if "in several folders" in " ".join(case.notes)}
+    assert (len(cohort.cases), len(cohort.patients)) == (4, 3)
+    assert noted == ({"patient-003"} if separate else {"planning"})
+    by_folder = ingest(tmp_path / "scans", tmp_path / "again", "scans", patient_id_from="folder").cohort
+    assert len(by_folder.patients) == 3
+    assert not any(case.notes for case in by_folder.cases)
+
+
+def test_an_image_file_not_named_in_utf8_is_left_out(tmp_path: Path) -> None:
+    for seed, name in enumerate(("a", "b")):
+        write_volume(scan(seed), tmp_path / "scans" / f"{name}.nii.gz")
+    (tmp_path / "scans" / "b.nii.gz").rename(tmp_path / "scans" / os.fsdecode(b"M\xfcller.nii.gz"))
+    done = ingest(tmp_path / "scans", tmp_path / "cohort", "scans", leave_out_failing=True)
+    assert done.cohort.patients == ("a",)
+    (problem,) = done.report.problems
+    assert problem.reason.endswith("M?ller.nii.gz is not UTF-8; rename the file or its folder.")
 
 
 def test_two_scans_of_a_fraction_get_two_ids(export: Path) -> None:

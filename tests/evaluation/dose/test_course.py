@@ -162,6 +162,8 @@ def test_external_beam_for_all_or_by_patient(tmp_path):
     assert parse_external_beam(str(path), ["p1", "p2"], known=["p9"]) == {"p1": ExternalBeam(50.4, 28)}
     path.write_text("\ufeffpatient,dose_gy,fractions\nHOSPITAL 7,50.4,28\n", encoding="utf-8")
     assert parse_external_beam(str(path), ["p1"], {"HOSPITAL 7": "p1"}) == {"p1": ExternalBeam(50.4, 28)}
+    with pytest.raises(BadInput, match="the study ID of one patient and the PatientID of another, p2"):
+        parse_external_beam(str(path), ["p1", "p2"], {"HOSPITAL 7": "p2", "B": "HOSPITAL 7"})
     for text in (
         "patient,dose_gy,fractions\n,,\n\np1,50.4,28\n,,,\n",
         "patient;dose_gy;fractions\r\n p1 ; 50.4 ; 28 ;\r\n",

@@ -12,7 +12,12 @@ from gynbtnet.imaging.dicom.rt.rtdose_reader import read_rtdose
 from gynbtnet.imaging.dicom.rt.rtdose_writer import write_rtdose
 from gynbtnet.imaging.dicom.rt.rtstruct_reader import read_rtstruct
 from gynbtnet.imaging.dicom.seg_reader import read_seg
-from gynbtnet.imaging.files.label_names import label_names_file, read_label_names, write_label_names
+from gynbtnet.imaging.files.label_names import (
+    label_names_file,
+    names_are_in_use,
+    read_label_names,
+    write_label_names,
+)
 from gynbtnet.imaging.files.volume_files import read_volume, write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.resample_to_grid import resample_dose
@@ -140,8 +145,26 @@ def test_an_existing_file_is_kept_unless_forced(ct, labels, how, tmp_path):
     convert([labels], tmp_path / "RS.dcm", replace(how, force=True))
     assert pydicom.dcmread(tmp_path / "RS.dcm").Modality == "RTSTRUCT"
     (tmp_path / "folder").mkdir()
-    with pytest.raises(BadInput, match="folder already exists"):
-        convert([ct.files[0].parent], tmp_path / "folder", replace(how, force=True))
+    for force in (False, True):
+        with pytest.raises(BadInput, match=r"folder already exists and is a folder, which --force doesn't replace"):
+            convert([ct.files[0].parent], tmp_path / "folder", replace(how, force=force))
+
+
+def test_a_sidecar_of_another_kind_does_not_name_labels(ct, labels, how, tmp_path):
+    """dcm2niix writes the acquisition as JSON next to each image (BIDS)."""
+    convert([ct.files[0].parent], tmp_path / "scan.nii.gz", how)
+    sidecar = label_names_file(tmp_path / "scan.nii.gz")
+    sidecar.write_text(json.dumps({"Modality": "CT", "ConversionSoftware": "dcm2niix"}))
+    assert read_label_names(tmp_path / "scan.nii.gz") is None
+    convert([tmp_path / "scan.nii.gz"], tmp_path / "again.mha", how)
+    assert np.array_equal(read_volume(tmp_path / "again.mha").array, ct.volume.array)
+    assert names_are_in_use(tmp_path / "scan.nrrd", FIVE)
+    with pytest.raises(BadInput, match=r"scan.json already exists"):
+        convert([labels], tmp_path / "scan.nrrd", how)
+    for content in ("[]", "3", '{"labels": 3}', "no JSON"):
+        sidecar.write_text(content)
+        with pytest.raises(BadInput, match="does not name labels"):
+            read_label_names(tmp_path / "scan.nii.gz")
 
 
 def test_names_of_other_labels_are_kept_unless_forced(labels, how, tmp_path):

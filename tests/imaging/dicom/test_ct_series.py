@@ -112,11 +112,13 @@ def test_padding_is_air(ct, implicit, signed):
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless, JPEGLSLossless, DeflatedExplicitVRLittleEndian])
 @pytest.mark.parametrize("signed", [False, True])
-def test_compressed_slices_read_the_same(tmp_path, write_series, syntax, signed):
+@pytest.mark.parametrize("bits", [12, 16])
+def test_compressed_slices_read_the_same(tmp_path, write_series, syntax, signed, bits):
     array = np.random.default_rng(0).integers(-1024, 2000, (3, 40, 50)).astype(np.int16)
     ct = write_series(Volume(array, Geometry(array.shape)), tmp_path / "wide")
     for path in ct.files:
         dataset = with_sign(path, signed)
+        dataset.BitsStored, dataset.HighBit = bits, bits - 1
         if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
             dataset.compress(syntax, generate_instance_uid=False)
         dataset.file_meta.TransferSyntaxUID = syntax

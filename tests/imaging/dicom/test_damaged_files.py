@@ -237,7 +237,9 @@ def test_a_frame_that_libjpeg_calls_damaged_is_no_result(export, tmp_path, capfd
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("values", [{"RescaleSlope": 0}, {"RescaleSlope": "1e308"}, {"RescaleIntercept": "-1e30"}])
+@pytest.mark.parametrize(
+    "values", [{"RescaleSlope": 0}, {"RescaleSlope": -1}, {"RescaleSlope": "1e308"}, {"RescaleIntercept": "-1e30"}]
+)
 def test_a_rescale_that_makes_no_hounsfield_units_is_reported(export, values):
     whole = export.files["CT"].read_bytes()
     dataset = parsed(whole)

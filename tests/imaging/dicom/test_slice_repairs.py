@@ -68,6 +68,17 @@ def test_another_repair_does_not_mend(ramp):
         read_ct_series(ramp.files[0].parent, repairs=Repairs(unequal_spacing=True, gantry_tilt=True))
 
 
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_one_slice_aside_is_no_tilt(ramp, number):
+    move(ramp.files[number], ImagePositionPatient=[8 * 1.5, 0, 2.0 * number])
+    folder = ramp.files[0].parent
+    with pytest.raises(BadInput, match=r"slices up to 12.0 mm aside within their planes, not evenly") as refused:
+        read_ct_series(folder)
+    assert "sheared" not in str(refused.value)
+    read = read_ct_series(folder, repairs=Repairs(gantry_tilt=True))
+    assert read.notes[0].endswith("not evenly as by a tilt.")
+
+
 def test_a_gantry_tilt_is_corrected_if_allowed(ramp):
     for number, path in enumerate(ramp.files):
         move(path, ImagePositionPatient=[0.75 * number, 0, 2.0 * number])

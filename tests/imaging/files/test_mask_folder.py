@@ -10,7 +10,7 @@ from gynbtnet.imaging.files.mask_folder import read_all_masks, read_mask_folder,
 from gynbtnet.imaging.files.volume_files import write_volume
 from gynbtnet.imaging.geometry import Geometry
 from gynbtnet.imaging.label_map import paint_label_map
-from gynbtnet.imaging.volume import Volume
+from gynbtnet.imaging.volume import Segmentation, Volume
 from gynbtnet.runtime import BadInput
 
 GRID = Geometry((4, 5, 6), (3.0, 1.0, 1.5), (1.0, 2.0, 3.0))
@@ -31,6 +31,17 @@ def test_overlapping_masks_are_read_as_they_were_written(tmp_path: Path) -> None
         assert read.volumes_cm3()[name] == pytest.approx(mask.sum() * GRID.voxel_volume / 1000)
     own = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "masks" / "hr_ctv.nii.gz")))
     np.testing.assert_array_equal(own, masks["hr_ctv"])
+
+
+def test_two_structures_with_one_file_name_are_refused(tmp_path: Path) -> None:
+    labels = Volume(np.zeros((2, 3, 4), np.uint8), Geometry((2, 3, 4)))
+    structures = ("GTV (1)", "GTV [1]")
+    with pytest.raises(BadInput, match=r"“GTV \(1\)” and “GTV \[1\]” would both be GTV _1_.nii.gz"):
+        write_mask_folder(Segmentation(labels, structures), tmp_path / "masks")
+    assert not (tmp_path / "masks").exists()
+    write_mask_folder(Segmentation(labels, structures[:1]), tmp_path / "masks")
+    with pytest.raises(BadInput, match="would both be"):
+        read_mask_folder(tmp_path / "masks", structures)
 
 
 def test_a_structure_without_a_file_is_empty(tmp_path: Path) -> None:

@@ -184,7 +184,7 @@ def _by_requested_names(labels: Labels, requested: Sequence[str], names: Structu
 
 def _parse_label(key: str, value: Any) -> tuple[str, tuple[int, ...]]:
     """Return name and labels of an entry, several for a region; none if a label isn't a whole number."""
-    if key.isdigit():
+    if key.isdecimal():
         return str(value), (int(key),)
     numbers = value if isinstance(value, list) else [value]
     valid = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)

@@ -167,7 +167,7 @@ def _listed_files(description: DatasetJson, entry: object) -> _CaseFiles | None:
         files = _CaseFiles(
             tuple(description.folder / path for path in images),
             description.folder / labels,
-            str(patient) if patient else None,
+            None if patient is None else str(patient).strip() or None,
             fraction if isinstance(fraction, int) and fraction > 0 else None,
         )
     except (KeyError, TypeError, AttributeError):

@@ -71,6 +71,7 @@ def _cohort_scans(cohort: Cohort, scans: Sequence[FoundScan]) -> list[FoundScan]
             folder=case.source.ct_folder or case.image.parent,
             files=(case.image,),
             synthetic=case.synthetic,
+            has_study_id=True,
         )
         for case in cohort.cases
         if not case.source.series_uid or case.source.series_uid not in series_uids

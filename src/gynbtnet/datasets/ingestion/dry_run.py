@@ -20,7 +20,13 @@ from pathlib import Path
 
 from gynbtnet.datasets.case import Case, Source
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, NamedStructures
-from gynbtnet.datasets.ingestion.ingest_found import check_destination, collect_notes, make_report, select_cases
+from gynbtnet.datasets.ingestion.ingest_found import (
+    check_destination,
+    check_only_own_images,
+    collect_notes,
+    make_report,
+    select_cases,
+)
 from gynbtnet.datasets.ingestion.integrity import (
     IntegrityReport,
     LabelMismatch,
@@ -76,6 +82,7 @@ def dry_run_found(
         raise_first_problem(found_scans.problems)
     check_destination(out, key)
     numbered, key = number_scans(found_scans.scans, key or PatientKey.load(Path(out).absolute() / KEY))
+    check_only_own_images(out, {scan.id for scan in numbered})
     reader = ScanReader.create(
         found_scans,
         out,
@@ -120,7 +127,7 @@ class _ScanChecker:
             geometry=geometry,
             missing=named.missing,
             unmapped=named.unmapped,
-            notes=scan.notes,
+            notes=(*scan.notes, *numbered.notes),
             applicator=scan.applicator,
             position=scan.position,
             sha256=numbered.id,  # voxels are not read, so no two cases count as equal

@@ -46,7 +46,7 @@ class FolderPattern:
         """Return the metadata of the scan at ``path``, relative to the source ``root``.
 
         Raises:
-            BadInput: If the path doesn't fit the pattern, or a fraction has no number.
+            BadInput: If the path doesn't fit the pattern, or a fraction has no number from 1.
         """
         names = path.parts or (root.name,)
         match = re.match(self._expression, unicode_composed("/".join(names)) + "/")
@@ -57,8 +57,9 @@ class FolderPattern:
             )
         fields = match.groupdict()
         numbers = re.findall(r"\d+", fields.get("fraction") or "")
-        if "fraction" in fields and not numbers:
-            raise BadInput(f"The name of a fraction in {root / path} has no number; expected one such as Fx3.")
+        if "fraction" in fields and (not numbers or int(numbers[-1]) == 0):
+            found = "the number 0" if numbers else "no number"
+            raise BadInput(f"The name of a fraction in {root / path} has {found}; expected one from 1, such as Fx3.")
         return ScanMetadata(
             patient=fields["patient"],
             fraction=int(numbers[-1]) if numbers else None,

@@ -41,6 +41,8 @@ class FoundScan:
         case_id: id of the scan in its dataset, which it keeps; None if the id is to be made from patient and fraction.
         origin: source of the scan before it came into the dataset, if the dataset records it.
         automatic: GynBTNet predicted the contours and nobody has approved them.
+        has_study_id: ``patient`` can be a study ID that an earlier ingestion assigned. In any other scan it is an
+            identifier of the source, even if it looks like a study ID.
     """
 
     patient: str
@@ -60,6 +62,7 @@ class FoundScan:
     position: str | None = None
     contour_patient: str = ""
     automatic: bool = False
+    has_study_id: bool = False
     case_id: str | None = None
     origin: Source | None = None
 
@@ -166,7 +169,7 @@ def natural_order(path: Path) -> tuple[str | int, ...]:
     Returns:
         The parts of the path, with runs of digits as numbers.
     """
-    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path)))
+    return tuple(int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", str(path)))
 
 
 def search_each_source(search: Callable[[Path], Result], sources: Sequence[Path]) -> tuple[list[Result], list[Problem]]:
@@ -191,7 +194,8 @@ def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]
     """Return the absolute paths of the folders to ingest.
 
     Raises:
-        BadInput: If one is absent, or contains ``out``, so that the cohort would become its own source.
+        BadInput: If one is absent. Also if one contains ``out`` or is inside it, since the cohort would become its own
+            source or overwrite it.
     """
     folders = tuple(Path(folder).absolute() for folder in ([source] if isinstance(source, str | Path) else source))
     for folder in folders:
@@ -199,4 +203,6 @@ def source_folders(source: Path | Sequence[Path], out: Path) -> tuple[Path, ...]
             raise BadInput(f"There is no folder {folder}; expected one with scans to ingest.")
         if Path(out).resolve().is_relative_to(folder.resolve()):
             raise BadInput(f"The cohort {out} would be inside its source {folder}; name a folder outside it.")
+        if folder.resolve().is_relative_to(Path(out).resolve()):
+            raise BadInput(f"The source {folder} is inside the folder {out} of the cohort; name a folder outside it.")
     return folders

@@ -7,7 +7,7 @@ default the result is an error, without a manifest; with ``leave_out_failing`` i
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -30,8 +30,13 @@ from gynbtnet.runtime.json_files import read_json, sha256_of, write_json
 from gynbtnet.runtime.parallel import failure_reason, map_scans
 from gynbtnet.runtime.phrases import counted
 
-_INGESTION_VERSION = 5
+_INGESTION_VERSION = 6
 _RECORDS = "cases"
+_IMAGES = {"imagesTr": r"_\d{4}\.nii\.gz", "labelsTr": r"\.nii\.gz", MASKS: r"\.nii\.gz"}
+"""Folders of images, and the endings that follow the id of a case there."""
+
+_INCOMPLETE = ""
+"""Key of a case whose files are being written."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ def ingest_found(
 
     Args:
         found_scans: scans that an adapter found.
-        out: folder for the cohort: absent, empty, or written by an earlier call.
+        out: folder for the cohort: absent, empty, or written by an earlier call. Nothing else in it is deleted.
         key: key that assigns study IDs to the patients of DICOM scans, or to all patients if it is stored separately.
             None is ``patients.csv`` in ``out``. Its file is read again first, since another ingestion may have added
             patients.
@@ -92,10 +97,8 @@ def ingest_found(
     out = Path(out).absolute()
     check_destination(out, key)
     key = PatientKey.load(key.path, separate=key.separate) if key else PatientKey.load(out / KEY)
-    (out / _RECORDS).mkdir(parents=True, exist_ok=True)
-    (out / MANIFEST).unlink(missing_ok=True)
     numbered, key = number_scans(found_scans.scans, key)
-    key.save()
+    check_only_own_images(out, {scan.id for scan in numbered})
     reader = ScanReader.create(
         found_scans,
         out,
@@ -104,6 +107,9 @@ def ingest_found(
         allow_overlap=allow_overlap,
         priority=priority,
     )
+    (out / _RECORDS).mkdir(parents=True, exist_ok=True)
+    (out / MANIFEST).unlink(missing_ok=True)
+    key.save()
     results = map_scans(_CaseWriter(reader).write, numbered, name=attrgetter("id"), title="Ingesting", jobs=jobs)
     cases, problems = select_cases(
         found_scans, numbered, results, out, leave_out_failing=leave_out_failing, all_structures=all_structures
@@ -127,12 +133,49 @@ def check_destination(out: Path, key: PatientKey | None) -> None:
     out = Path(out).absolute()
     if out.exists() and not out.is_dir():
         raise BadInput(f"{out} is a file; expected a folder for the cohort: name one that is empty or absent.")
-    if out.is_dir() and not (out / _RECORDS).is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(out.iterdir()) and not _is_own(out):
         raise BadInput(f"{out} contains files but is not a cohort; name a folder that is empty or absent.")
     if key and key.separate and key.path.is_relative_to(out):
         raise BadInput(
             f"The key {key.path} would be in the cohort {out}; name a file outside it that only you can read."
         )
+
+
+def check_only_own_images(out: Path, ids: Collection[str]) -> None:
+    """Check that all images in the folders of a cohort are from an ingestion.
+
+    Args:
+        out: folder of the cohort; it may be absent.
+        ids: ids of the cases that are to be written. An interrupted ingestion leaves images of them without a record.
+
+    Raises:
+        BadInput: If one is not.
+    """
+    for folder, ending in _IMAGES.items():
+        for path in sorted((Path(out) / folder).glob("[!.]*.nii.gz")):
+            case_id = re.sub(f"{ending}$", "", path.name)
+            if case_id not in ids and not _has_record(Path(out), case_id):
+                raise BadInput(
+                    f"{path} is not from an ingestion, but would count as an image of the cohort. Move it to another "
+                    "folder, or name a folder for the cohort that is empty or absent."
+                )
+
+
+def _is_own(out: Path) -> bool:
+    """Check if an ingestion made a folder: it has a manifest, or was interrupted before it had one again."""
+    if (out / MANIFEST).is_file():
+        return True
+    records = list((out / _RECORDS).glob("[!.]*"))
+    if not (out / _RECORDS).is_dir() or not all(_has_record(out, path.name.removesuffix(".json")) for path in records):
+        return False
+    return bool(records) or (out / KEY).is_file() or all(path.name == _RECORDS for path in out.glob("[!.]*"))
+
+
+def _has_record(out: Path, case_id: str) -> bool:
+    try:
+        return read_json(_Record, out / _RECORDS / f"{case_id}.json", "").case.id == case_id
+    except BadInput:
+        return False
 
 
 def select_cases(
@@ -208,7 +251,13 @@ class _CaseWriter:
                 reader.found_scans.depends_on,
                 reader.resample_channels,
             ),
-            *(scan.applicator, scan.applicator_source, scan.position, scan.notes, reader.allow_overlap),
+            *(
+                scan.applicator,
+                scan.applicator_source,
+                scan.position,
+                scan.notes + numbered.notes,
+                reader.allow_overlap,
+            ),
             *reader.priority,
         )
         record_path = reader.out / _RECORDS / f"{numbered.id}.json"
@@ -222,13 +271,15 @@ class _CaseWriter:
         result = reader.read(numbered, digests)
         if isinstance(result, Problem):
             return result
+        recorded = result.case.relative_to(reader.out)
+        write_json(_Record(_INCOMPLETE, recorded), record_path)  # marks the files below as ours
         for image, path in zip(result.images, result.case.images, strict=True):
             write_volume(image, path)
         if result.segmentation and result.case.labels:
             write_volume(result.segmentation.labels, result.case.labels)
         if isinstance(result.segmentation, OverlappingSegmentation) and result.case.masks:
             write_mask_bits(result.segmentation.own, result.case.masks)
-        write_json(_Record(key, result.case.relative_to(reader.out)), record_path)
+        write_json(_Record(key, recorded), record_path)
         return result.case
 
 
@@ -273,15 +324,15 @@ def _digest(*values: object) -> str:
 
 def _remove_others(out: Path, ids: set[str]) -> None:
     """Remove files of cases that an earlier ingestion wrote and that the source no longer has."""
-    for folder, ending in (
-        (_RECORDS, r"\.json"),
-        ("imagesTr", r"_\d{4}\.nii\.gz"),
-        ("labelsTr", r"\.nii\.gz"),
-        (MASKS, r"\.nii\.gz"),
-    ):
-        for path in (out / folder).glob("[!.]*"):
-            if re.sub(f"{ending}$", "", path.name) not in ids:
-                path.unlink()
+    for record in (out / _RECORDS).glob("[!.]*.json"):
+        case_id = record.stem
+        if case_id in ids or not _has_record(out, case_id):
+            continue
+        for folder, ending in _IMAGES.items():
+            for path in (out / folder).glob("[!.]*.nii.gz"):
+                if re.fullmatch(re.escape(case_id) + ending, path.name):
+                    path.unlink()
+        record.unlink()
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,11 @@ class Problem:
     path: str
     reason: str
 
+    def __post_init__(self) -> None:
+        for name in ("path", "reason"):  # a path that is not UTF-8 can't be written to a file
+            text = "".join(character if character.isprintable() else "?" for character in getattr(self, name))
+            object.__setattr__(self, name, text)
+
     @classmethod
     def from_error(cls, error: BadInput, path: Path) -> "Problem":
         """Return the problem of a scan that could not be read."""

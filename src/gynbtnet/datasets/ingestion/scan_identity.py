@@ -10,7 +10,7 @@ from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans
 from gynbtnet.datasets.ingestion.integrity import Problem
 from gynbtnet.datasets.ingestion.patient_table import PatientTable
 from gynbtnet.imaging.files.volume_files import without_suffix
-from gynbtnet.imaging.printed_names import unicode_composed
+from gynbtnet.imaging.printed_names import check_utf8, unicode_composed
 from gynbtnet.runtime.errors import BadInput
 
 DICOM = "dicom"
@@ -46,6 +46,11 @@ def assign_patients(
         channels = found_scans.channels + metadata.channels
     scans, failed = [], []
     for scan in found_scans.scans:
+        if problem := _name_problem(scan):
+            if not leave_out_failing:
+                raise BadInput(problem.reason)
+            failed.append(problem)
+            continue
         try:
             scans.append(_check_has_patient(identify(scan)))
         except BadInput as error:
@@ -57,8 +62,22 @@ def assign_patients(
     )
 
 
+def _name_problem(scan: FoundScan) -> Problem | None:
+    """Return the problem of a scan with a file whose name is not UTF-8; None if it has none."""
+    try:
+        for path in (*scan.files, *scan.contours, *scan.channels, *scan.plans):
+            check_utf8(path)
+    except BadInput as error:
+        return Problem.from_error(error, scan.path)
+    return None
+
+
 def _check_has_patient(scan: FoundScan) -> FoundScan:
-    """Return the scan, or raise BadInput if it has no patient."""
+    """Return the scan with its patient, or raise BadInput if it has none.
+
+    White space around an identifier and the form of its accents don't distinguish patients.
+    """
+    scan = replace(scan, patient=unicode_composed(scan.patient).strip())
     if not scan.patient:
         raise BadInput(
             f"The CT in {scan.folder} has no PatientID; identify patients by the names of folders with "
@@ -86,7 +105,8 @@ def _with_metadata(scan: FoundScan, metadata: FolderPattern | PatientTable, sour
         _check_contour_patient(scan)
     elif scan.rtstruct:
         _check_contour_folder(scan, given.patient, metadata, sources)
-    patient, fraction = given.patient or scan.patient, given.fraction or scan.fraction
+    patient = given.patient or scan.patient
+    fraction = scan.fraction if given.fraction is None else given.fraction
     if given.applicator:
         scan = replace(scan, applicator=given.applicator, applicator_source=metadata.source)
     return replace(scan, patient=patient, fraction=fraction, channels=scan.channels + given.channels)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gynbtnet.datasets.case import Case, Source
+from gynbtnet.datasets.hounsfield_units import describe_wrong_values
 from gynbtnet.datasets.ingestion.found_scans import FoundScan, FoundScans, ScanContents
 from gynbtnet.datasets.ingestion.integrity import LabelMismatch, Problem
 from gynbtnet.datasets.ingestion.scan_numbering import NumberedScan
@@ -105,7 +106,13 @@ class ScanReader:
             return Problem.from_error(error, scan.path)
         except Exception as error:  # a problem with one scan must not stop the others
             return Problem("unreadable", str(scan.path), f"In {scan.path}: {failure_reason(error)}")
-        return self._case(numbered, contents, channels, (*notes, *(loss.in_cohort for loss in losses)), digests)
+        notes += [loss.in_cohort for loss in losses]
+        notes += [
+            f"Its CT {problem}"
+            for name, volume in zip(self.found_scans.channels, channels, strict=True)
+            if name.casefold() == "ct" and (problem := describe_wrong_values(volume.array))
+        ]
+        return self._case(numbered, contents, channels, (*numbered.notes, *notes), digests)
 
     def _channels(self, contents: ScanContents, scan: FoundScan) -> tuple[list[Volume], list[str]]:
         """Return all channels of a scan on the grid of the first, with notes on those that were resampled."""

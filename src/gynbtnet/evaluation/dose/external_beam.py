@@ -49,7 +49,8 @@ def parse_external_beam(
         External beam by patient, without patients that the file does not list.
 
     Raises:
-        BadInput: If ``text`` is neither, or the file lists no patient, a patient twice or an unknown one.
+        BadInput: If ``text`` is neither, or the file lists no patient, a patient twice or an unknown one. Also
+            if it names a patient by the study ID of another.
     """
     same_for_all = _COURSE.fullmatch(text)
     if same_for_all:
@@ -61,7 +62,7 @@ def parse_external_beam(
             f"columns {', '.join(_COLUMNS)}."
         )
     patients = tuple(patients)
-    allowed = {*patients, *known}
+    allowed, identifiers = {*patients, *known}, study_ids or {}
     beams: dict[str, ExternalBeam] = {}
     table = read_csv_rows(path)
     if not set(_COLUMNS).issubset(table.columns) or len(set(table.columns)) < len(table.columns):
@@ -71,7 +72,12 @@ def parse_external_beam(
         )
     for number, row in table.rows.items():
         written = row["patient"]
-        patient = (study_ids or {}).get(written, written)
+        patient = identifiers.get(written, written)
+        if patient != written and written in identifiers.values():
+            raise BadInput(
+                f"Row {number} of {path} lists {written}, the study ID of one patient and the PatientID of another, "
+                f"{patient}. Expected a name of only one patient: use {patient}, or the PatientID of the first."
+            )
         if patient not in allowed:
             raise BadInput(
                 f"Row {number} of {path} lists a patient who is not in the cohort. Expected study IDs such as "

@@ -44,7 +44,9 @@ def convert(source: Sequence[Path], out: Path, options: Conversion, to: OutputFo
     if not source:
         raise BadInput("There is nothing to convert; name a file or a folder.")
     out = Path(out)
-    check_overwrite(out, force=options.force and not out.is_dir())
+    if out.is_dir():
+        raise BadInput(f"{out} already exists and is a folder, which --force doesn't replace; choose another path.")
+    check_overwrite(out, force=options.force)
     source_format = _detect_format(source[0])
     if len(source) > 1 and source_format != "rtdose":
         raise BadInput(

@@ -82,7 +82,7 @@ def check_is_image_file(out: Path) -> None:
     Raises:
         BadInput: If its suffix is that of no image format.
     """
-    if not is_image_file(out):
+    if not is_image_file(out) or not out.name.endswith(SUFFIXES):  # libraries don't write with a suffix in capitals
         raise BadInput(
             f"{out} doesn't have the name of an image file; expected one that ends in {', '.join(SUFFIXES)}."
         )

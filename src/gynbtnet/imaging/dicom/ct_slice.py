@@ -128,7 +128,7 @@ def read_ct_image(
     if min(spacing) <= 0:
         raise BadInput(f"{path} has a PixelSpacing of {spacing}; expected two positive lengths in mm: export it again.")
     slope, intercept = (number_values(header, keyword, 1, path)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope == 0 or max(abs(slope), abs(intercept)) > _MAX_RESCALE:
+    if slope <= 0 or max(slope, abs(intercept)) > _MAX_RESCALE:
         raise BadInput(
             f"{path} has a RescaleSlope of {slope:g} and a RescaleIntercept of {intercept:g}, which don't convert to "
             "HU; export the CT series again."

@@ -23,7 +23,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 from pydicom.valuerep import format_number_as_ds
 
 from gynbtnet.runtime.atomic_files import atomic_write
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, traceback_without_message
 
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 MULTI_FRAME_CT = (UID("1.2.840.10008.5.1.4.1.1.2.1"), UID("1.2.840.10008.5.1.4.1.1.2.2"))  # enhanced, and converted
@@ -195,7 +195,7 @@ def dicom_errors_as_bad_input(path: Path) -> Iterator[None]:
             raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
         raise BadInput(f"{path} can't be read: {error.strerror}; make it readable and try again.") from error
     except Exception as error:
-        _LOG.debug("While %s was read:", path, exc_info=True)
+        _LOG.debug("While %s was read: %s", path, traceback_without_message(error))
         raise BadInput(f"{path} can't be parsed as DICOM, it is damaged or cut short; export it again.") from error
 
 

@@ -52,7 +52,8 @@ def decode_pixels(dataset: Dataset, shape: tuple[int, ...], path: Path) -> npt.N
         if syntax in _NATIVE and (native := _native(dataset, shape)) is not None:
             return native
         frames = _checked_frames(dataset, shape) if syntax in _WITH_CODESTREAM_SIZE else []
-        stored = _by_gdcm(dataset, frames) if syntax in _DECODED_BY_GDCM else pixel_array(dataset, raw=True)
+        decoded = _by_gdcm(dataset, frames) if syntax in _DECODED_BY_GDCM else pixel_array(dataset, raw=True)
+        stored = _without_unused_bits(decoded, dataset)
     except Exception as error:  # decoders raise any exception
         raise BadInput(
             f"The pixels of {path} can't be decoded ({type(error).__name__}: damaged, or an unsupported "
@@ -86,6 +87,19 @@ def _native(dataset: Dataset, shape: tuple[int, ...]) -> npt.NDArray[Any] | None
     if layout != (16, 16, 1) or len(dataset.PixelData) != length:
         return None
     return np.frombuffer(dataset.PixelData, "<i2" if dataset.PixelRepresentation else "<u2").reshape(shape)
+
+
+def _without_unused_bits(stored: npt.NDArray[Any], dataset: Dataset) -> npt.NDArray[Any]:
+    """Return the values of the lowest BitsStored bits: other bits of a pixel have no meaning (PS3.5 8.1.1).
+
+    Some decoders extend the sign of a negative value to these bits, others leave them 0.
+    """
+    unused = 8 * stored.dtype.itemsize - int(dataset.BitsStored)
+    if unused <= 0:
+        return stored
+    signed = "i" if dataset.PixelRepresentation else "u"
+    shifted = stored.astype(f"u{stored.dtype.itemsize}") << unused
+    return shifted.view(f"{signed}{stored.dtype.itemsize}") >> unused
 
 
 def _checked_frames(dataset: Dataset, shape: tuple[int, ...]) -> list[bytes]:

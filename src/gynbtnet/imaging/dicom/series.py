@@ -39,7 +39,7 @@ from gynbtnet.imaging.dicom.objects import (
     uid_value,
     unchecked_uid,
 )
-from gynbtnet.imaging.file_search import files_below
+from gynbtnet.imaging.file_search import files_below, is_broken_link
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
 
@@ -270,6 +270,12 @@ def _header(path: Path) -> Dataset | None:
         ends = int(tag) < 0x30000000
         return not ends
 
+    if is_broken_link(path):
+        if is_dicom_by_name(path, b""):
+            raise BadInput(f"{path} is a link to a file that doesn't exist; restore the file, or remove the link.")
+        return None
+    if path.is_dir():
+        raise BadInput(f"The folder {path} can't be read; make it readable, or move it out of the folder.")
     with path.open("rb") as file:
         start = file.read(HEAD_LENGTH)
         kind = file_kind(start)

@@ -276,6 +276,16 @@ def _in_plane_offset(
     """Return the offset (x, y) in mm of each slice from the normal of the first, 0 within the tolerance; and notes."""
     if np.abs(offset).max() <= SHEAR_TOLERANCE_MM:
         return np.zeros_like(offset), ()
+    largest = np.linalg.norm(offset, axis=1).max()
+    slope, start = np.polyfit(along, offset, 1)
+    if np.abs(offset - start - np.outer(along, slope)).max() > SHEAR_TOLERANCE_MM:
+        if not repairs.gantry_tilt:
+            raise BadInput(
+                f"{where} has slices up to {largest:.1f} mm aside within their planes, not evenly as with a tilted "
+                "gantry; expected slices aligned along their normal. Check the positions of its slices and export it "
+                "again, or shift the slices with --allow-gantry-tilt."
+            )
+        return offset, (f"Shifted slices within their planes by up to {largest:.1f} mm, not evenly as by a tilt.",)
     tilt = f"{np.degrees(np.arctan2(np.linalg.norm(offset[-1]), along[-1] - along[0])):.1f}°"
     if not repairs.gantry_tilt:
         raise BadInput(

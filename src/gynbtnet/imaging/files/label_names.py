@@ -48,12 +48,16 @@ def names_are_in_use(labels: Path, structures: Sequence[str]) -> bool:
         names = read_label_names(labels)
     except BadInput:
         return True
+    if names is None:
+        return True
     siblings = (path for path in labels.parent.iterdir() if path not in (labels, names_file))
     return names != tuple(structures) and any(without_suffix(path.name) == names_file.stem for path in siblings)
 
 
 def read_label_names(labels: Path) -> tuple[str, ...] | None:
-    """Return the names of the labels 1, 2, …; None if there is no such file next to the label map.
+    """Return the names of the labels 1, 2, …; None if there is no file of names next to the label map.
+
+    A JSON file without ``labels``, such as the acquisition data that dcm2niix writes (BIDS), has another purpose.
 
     Args:
         labels: path of the label map.
@@ -68,7 +72,10 @@ def read_label_names(labels: Path) -> tuple[str, ...] | None:
     if not path.is_file():
         return None
     try:
-        stored = load_json(path)["labels"]
+        content = load_json(path)
+        if isinstance(content, dict) and "labels" not in content:
+            return None
+        stored = content["labels"]
         by_label = {int(label): str(name) for name, label in stored.items() if int(label) != 0}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise BadInput(

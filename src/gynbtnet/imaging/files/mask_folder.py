@@ -22,12 +22,15 @@ def write_mask_folder(segmentation: Segmentation, folder: Path) -> None:
     Args:
         segmentation: structures, which may overlap.
         folder: folder to create.
+
+    Raises:
+        BadInput: If two structures would have the same file.
     """
+    paths = _mask_files(folder, segmentation.structures)
     folder.mkdir(parents=True)
     geometry = segmentation.labels.geometry
-    for structure in segmentation.structures:
-        mask = segmentation.mask(structure).astype(np.uint8)
-        write_volume(Volume(mask, geometry), mask_file(folder, structure))
+    for structure, path in paths.items():
+        write_volume(Volume(segmentation.mask(structure).astype(np.uint8), geometry), path)
 
 
 def read_mask_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
@@ -42,8 +45,9 @@ def read_mask_folder(folder: Path, structures: Sequence[str]) -> Segmentation:
 
     Raises:
         BadInput: If no structure has a file, a file is damaged or holds no mask, or two files have different grids.
+            Also if two structures have the same file.
     """
-    paths = {structure: mask_file(folder, structure) for structure in structures}
+    paths = _mask_files(folder, structures)
     volumes = {structure: _read_mask(path) for structure, path in paths.items() if path.is_file()}
     if not volumes:
         raise BadInput(f"{folder} has no mask; expected files such as {structures[0]}{MASK_SUFFIX}.")
@@ -98,6 +102,18 @@ def _combined(masks: Mapping[str, Volume], paths: Mapping[str, Path], structures
     empty = np.zeros(reference.array.shape, bool)
     arrays = {structure: masks[structure].array if structure in masks else empty for structure in structures}
     return paint_masks(StructureMasks.of(arrays, reference.geometry))
+
+
+def _mask_files(folder: Path, structures: Sequence[str]) -> dict[str, Path]:
+    """Return the path of each mask; BadInput if two are the same."""
+    paths = {structure: mask_file(folder, structure) for structure in structures}
+    owner: dict[Path, str] = {}
+    for structure, path in paths.items():
+        if owner.setdefault(path, structure) != structure:
+            raise BadInput(
+                f"The masks of “{owner[path]}” and “{structure}” would both be {path.name}; rename one of them."
+            )
+    return paths
 
 
 def mask_file(folder: Path, structure: str) -> Path:

@@ -67,7 +67,7 @@ def read_nifti_header(path: Path) -> ImageHeader:
         BadInput: If it is not a single NIfTI file, contradicts itself, gives no position in the patient or two, or is
             not a scan.
     """
-    compressed = path.name.endswith(".gz")
+    compressed = path.name.lower().endswith(".gz")
     try:
         with gzip.open(path, "rb") if compressed else path.open("rb") as stream:
             content = stream.read(552)

@@ -64,7 +64,7 @@ def has_segments(path: Path) -> bool:
     Raises:
         BadInput: If the file has the name, but isn't a NRRD file.
     """
-    return path.name.endswith(SLICER_SUFFIX) and path.is_file() and "segment0_id" in read_nrrd_fields(path)[0]
+    return path.name.lower().endswith(SLICER_SUFFIX) and path.is_file() and "segment0_id" in read_nrrd_fields(path)[0]
 
 
 def read_slicer_segmentation(path: Path, names: StructureNames) -> Segmentation:

@@ -33,13 +33,14 @@ _READERS = {
 
 
 def is_image_file(path: Path) -> bool:
-    """Return True if a file is an image by its name; hidden files are not."""
-    return path.name.endswith(SUFFIXES) and not path.name.startswith(".")
+    """Return True if a file is an image by its name, in small letters or capitals; hidden files are not."""
+    return path.name.lower().endswith(SUFFIXES) and not path.name.startswith(".")
 
 
 def without_suffix(name: str) -> str:
     """Return the name of an image file without its suffix; other names stay unchanged."""
-    return name.removesuffix(next((suffix for suffix in SUFFIXES if name.endswith(suffix)), ""))
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -55,10 +56,10 @@ def read_header(path: Path) -> ImageHeader:
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"There is no file {path}; expected an image ({', '.join(SUFFIXES)}).")
-    if not path.name.endswith(SUFFIXES):
+    if not path.name.lower().endswith(SUFFIXES):
         raise BadInput(f"{path} is not an image file by its name; expected one that ends in {', '.join(SUFFIXES)}.")
     with np.errstate(all="ignore"):  # values that overflow are refused
-        header = _READERS[path.suffix](path)
+        header = _READERS[path.suffix.lower()](path)
     problem = header.data.problem(header.size)
     if problem:
         raise unreadable(path, problem)

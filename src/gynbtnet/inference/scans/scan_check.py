@@ -6,12 +6,11 @@ values are next to each limit.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from gynbtnet.datasets.hounsfield_units import describe_wrong_values
 from gynbtnet.imaging.label_map import is_label_map
 from gynbtnet.imaging.metal import is_metal
 from gynbtnet.imaging.orientation import reorientation_to_lps
@@ -22,17 +21,6 @@ from gynbtnet.preparation.downsampled_scan import downsample_scan
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.phrases import counted
-
-LEAST_FAT_AND_AIR = 0.01
-"""Smallest share of voxels below −50 HU. Fat and air are at least 0.4 of every tested CT, even if cropped to a limb. An
-MR, or a CT without rescale, has none."""
-
-UNSCALED_SOFT_TISSUE = ((824.0, 1224.0), 0.1)
-"""Range of soft tissue in a CT that is stored 1024 too high, and the share of voxels there that reveals it. In HU this
-range is dense bone, at most 0.009 of the voxels."""
-
-SOFT_TISSUE = ((-250.0, 250.0), 0.02)
-"""Range in HU, and the smallest share of voxels there: 0.25 in the emptiest tested CT, a limb in much air."""
 
 SHORTEST_MM = 50.0
 """Smallest length along the patient; bladder, rectum and uterus are all longer."""
@@ -81,33 +69,11 @@ def check_scan(volume: Volume, name: str, contrast_agent: str = "") -> tuple[str
             f"{name} contains few whole numbers from 0 to {volume.array.max():g}, like a label map; expected a CT in "
             "HU (air is about −1000): give the scan."
         )
-    _check_hounsfield_units(volume.array, name)
+    if problem := describe_wrong_values(volume.array):
+        raise BadInput(f"{name} {problem}")
     reorientation = reorientation_to_lps(volume.geometry)
     scan = Volume(reorientation.array(volume.array), reorientation.geometry(volume.geometry))
     return (*_grid_warnings(scan), *_content_warnings(scan, contrast_agent))
-
-
-def _check_hounsfield_units(array: npt.NDArray[Any], name: str) -> None:
-    def share(low: float, high: float) -> float:
-        return float(np.count_nonzero((array >= low) & (array <= high))) / array.size
-
-    if float(np.count_nonzero(array < -50)) / array.size < LEAST_FAT_AND_AIR:
-        limits, enough = UNSCALED_SOFT_TISSUE
-        if share(*limits) > enough:
-            raise BadInput(
-                f"{name} is a CT without its rescale: no value is below −50, and soft tissue is about 1000. Expected "
-                "HU (air −1000, water 0): subtract 1024, or convert the DICOM series again."
-            )
-        raise BadInput(
-            f"{name} has hardly any value below −50 (lowest {array.min():g}), like an MR or a normalised CT. "
-            "Expected a CT in HU (air −1000, fat −100): give the planning CT itself."
-        )
-    limits, enough = SOFT_TISSUE
-    if share(*limits) < enough:
-        raise BadInput(
-            f"{name} has hardly any soft tissue: {share(*limits):.1%} of its values are between −250 and 250; "
-            "expected a CT of the pelvis in HU. It may be empty, or its rescale was applied twice."
-        )
 
 
 def _grid_warnings(scan: Volume) -> Iterator[str]:

@@ -15,6 +15,7 @@ from gynbtnet.imaging.dicom.rt.referenced_images import referenced_series
 from gynbtnet.imaging.dicom.series import FoundSeries, search_series
 from gynbtnet.imaging.dicom.series_selection import select_ct
 from gynbtnet.imaging.files.volume_files import SUFFIXES
+from gynbtnet.imaging.printed_names import check_utf8
 from gynbtnet.inference.scans.cohort_scans import cohort_scans
 from gynbtnet.inference.scans.output_names import name_scans
 from gynbtnet.inference.scans.scan_input import ScanFiles, locate_scan
@@ -105,6 +106,8 @@ def _scans_below(root: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], 
         dicom_scans, unusable = _dicom_scans(complete, root, completeness.doubtful)
         scans += dicom_scans
         failed += unusable
+    scans, unnamed = _with_utf8_names(scans)
+    failed += unnamed
     if scans:
         return sorted(scans, key=lambda scan: (scan.path, scan.series.series_uid if scan.series else "")), failed
     if failed:
@@ -119,6 +122,20 @@ def _scans_below(root: Path, channels: Sequence[str]) -> tuple[list[ScanFiles], 
         f"There is no CT below {root} (found: {modalities}); expected DICOM CT series or image files "
         f"({', '.join(SUFFIXES)})."
     )
+
+
+def _with_utf8_names(scans: Sequence[ScanFiles]) -> tuple[list[ScanFiles], list[tuple[str, str]]]:
+    """Return the scans whose files are named in UTF-8, as their records must be, and path and reason of the others."""
+    named, failed = [], []
+    for scan in scans:
+        try:
+            for path in (scan.path, *scan.channels, *(scan.series.files if scan.series else ())):
+                check_utf8(path)
+        except BadInput as error:
+            failed.append((str(scan.path), str(error)))
+        else:
+            named.append(scan)
+    return named, failed
 
 
 def _dicom_scans(

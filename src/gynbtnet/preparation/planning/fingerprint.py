@@ -18,6 +18,7 @@ from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.imaging.files.label_names import labels_by_name
 from gynbtnet.imaging.files.volume_files import read_volume
 from gynbtnet.imaging.orientation import reorientation_to_lps
+from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.preparation.planning.intensity import Intensity
 from gynbtnet.preparation.planning.nnunet_names import (
     nnunet_channel_names,
@@ -159,7 +160,7 @@ def _measure_intensities(cohort: Cohort, jobs: int) -> tuple[Intensity, ...] | N
 def _sample_voxels(case: Case, samples: int, seed: int) -> list[Float32Array]:
     """Sample the same voxels from every channel, with replacement, inside the structures of one case."""
     assert case.labels is not None
-    inside = np.flatnonzero(read_volume(case.labels).array)
+    inside = np.flatnonzero(as_whole_labels(read_volume(case.labels), case.labels).array)
     if inside.size:
         inside = np.random.default_rng([seed]).choice(inside, samples)
     return [read_volume(image).array.ravel()[inside].astype(np.float32) for image in case.images]

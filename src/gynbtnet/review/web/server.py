@@ -36,7 +36,7 @@ from gynbtnet.review.reviewed_files import write_review
 from gynbtnet.review.session import Refused, Tool
 from gynbtnet.review.web.access import RECEIVER, Access
 from gynbtnet.review.web.served_report import make_report_app
-from gynbtnet.runtime.errors import BadInput
+from gynbtnet.runtime.errors import BadInput, traceback_without_message
 
 PAGE = Path(__file__).parents[1] / "page"
 """Folder of the page's files."""
@@ -341,7 +341,7 @@ async def _respond(work: Callable[[], Any]) -> Response:
     except (ValidationError, IndexError):
         return JSONResponse({"error": "The server does not know this request."}, 400)
     except OSError as error:
-        _LOG.debug("A request failed.", exc_info=True)
+        _LOG.debug("A request failed: %s", traceback_without_message(error))
         return JSONResponse({"error": f"The disk refused it: {error.strerror or error}. Nothing was changed."}, 507)
     return result if isinstance(result, Response) else JSONResponse(result)
 

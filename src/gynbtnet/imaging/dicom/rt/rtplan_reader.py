@@ -42,6 +42,6 @@ def read_rtplan(path: Path) -> PlannedTreatment:
         return PlannedTreatment(
             path,
             uid_value(plan, "SOPInstanceUID"),
-            sum(int(count) for count in counts if count.isdigit()),
+            sum(int(count) for count in counts if count.isdecimal()),
             code_value(plan, "BrachyTreatmentType").upper(),
         )

@@ -27,6 +27,11 @@ from gynbtnet.imaging.volume import Segmentation
 from gynbtnet.runtime.array_types import Mask
 from gynbtnet.runtime.errors import BadInput
 
+_OTHER_SERIES = (
+    "The structure set refers to another series than this CT, in the same frame of reference; check that the contours "
+    "fit."
+)
+
 
 def read_rtstruct(
     path: Path, ct: CTSeries, structures: Sequence[str], names: StructureNames
@@ -69,6 +74,8 @@ def read_rtstruct(
     masks: dict[str, Mask] = {}
     interpolated: dict[str, int] = {}
     notes = [*match.passed_over, *match.unusable, *alignment_notes]
+    if ct.series_uid and reference.series_uids and ct.series_uid not in reference.series_uids:
+        notes.append(_OTHER_SERIES)
     for structure, roi in aligned.items():
         read = roi_mask(roi, ct)
         masks[structure] = read.mask
