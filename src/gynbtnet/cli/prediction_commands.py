@@ -223,8 +223,12 @@ def export(
         ),
     ],
     weights: Annotated[
-        Weights, typer.Option(help="Weights at the end of training, or at the best validation score.")
-    ] = Weights.last,
+        Weights | None,
+        typer.Option(
+            help="Weights at the end of training, or at the best validation score. Default: those that the model was "
+            "evaluated with, otherwise the last.",
+        ),
+    ] = None,
     cohort: Annotated[
         Path | None, typer.Option(help="Cohort of the training, whose counts the model card states.")
     ] = None,
@@ -248,7 +252,7 @@ def export(
 
     inputs = CardInputs(cohort, split, evaluation, card)
     form = ExportFormat(to.value)
-    exported = export_model(model, out, form, weights=weights.value, force=force, inputs=inputs)
+    exported = export_model(model, out, form, weights=weights.value if weights else None, force=force, inputs=inputs)
     console.print(f"{to.value}: {exported.path}")
     if exported.open:
         console.print(f"Open in the model card ({len(exported.open)}): {', '.join(exported.open)}")
