@@ -100,10 +100,10 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
     folder = Path(folder)
     search = search_series(folder)
     completeness = assess_completeness(search)
-    patient_ids = sorted({series.patient_id for series in search.series})
-    patients = {patient_id: number for number, patient_id in enumerate(patient_ids, start=1)}
+    owners = sorted({series.patient_or_study for series in search.series})
+    patients = {owner: number for number, owner in enumerate(owners, start=1)}
     items = [
-        _damaged_file(file, patients.get(file.patient_id) if file.patient_id else None, folder)
+        _damaged_file(file, patients.get(file.patient_id.strip()) if file.patient_id else None, folder)
         for file in search.damaged
     ]
     views: list[tuple[str, View]] = []
@@ -111,7 +111,7 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
     structure_sets = _structure_sets_by_ct(search.series, cts)
     on_a_ct = {path for paths in structure_sets.values() for path in paths}
     for series in track(sorted(search.series, key=lambda series: series.files), "Inspecting"):
-        patient = patients[series.patient_id]
+        patient = patients[series.patient_or_study]
         if series.modality == "CT":
             rtstructs = structure_sets.get(series.series_uid, ())
             ct_item, rtstruct_items, view = _inspect_ct(series, rtstructs, patient, folder, names, repairs)

@@ -106,6 +106,11 @@ class FoundSeries:
     copies: tuple[Path, ...] = ()
 
     @property
+    def patient_or_study(self) -> str:
+        """PatientID; without one the study, so that scans of two patients never count as one patient's."""
+        return self.patient_id.strip() or self.study_uid or self.series_uid or str(self.files[0].parent.absolute())
+
+    @property
     def summary(self) -> str:
         """Short description of the series for lists."""
         return f"{self.series_uid} ({self.images} slices, “{self.description[:40]}”)"
