@@ -119,13 +119,15 @@ def test_a_structure_is_adapted_only_if_it_helped(model: Model, monkeypatch: pyt
             return torch.cat([1 - image, image - 1, torch.full_like(image, -9)], 1)
 
     trained = Bright("XS", outputs=3, strides=STRIDES, deep_supervision=False).eval()
-    monkeypatch.setattr(adapt_module, "fine_tune", lambda *_, **__: FineTuned(trained, 3, 1.5))
+    steps = iter((4, 3))
+    monkeypatch.setattr(adapt_module, "fine_tune", lambda *_, **__: FineTuned(trained, next(steps), 1.5))
     monkeypatch.setattr("gynbtnet.inference.models.backends.optimise_for_cpu", lambda network: network)
     fractions = [fraction(0), fraction(1)]
     adapted = adapt_model(model, fractions, AdaptationSettings(seed=7), PREDICTION)
     record = adapted.record
     assert record.structures == ("bladder",)
     assert (record.fractions, record.steps, record.seconds, record.seed) == (("digest 0", "digest 1"), 3, 3.0, 7)
+    assert record.trial_steps == 4
     assert record.check["bladder"].adapted > 0.9 > record.check["bladder"].unadapted
     assert record.check["rectum"].adapted == 0
     result = adapted.segment(fraction(2).volumes, PREDICTION)

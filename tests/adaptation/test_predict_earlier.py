@@ -64,6 +64,7 @@ def test_the_manifest_states_the_adaptation_and_the_model_stays_as_it_is(patient
     gains = {name: dsc["adapted"] - dsc["unadapted"] for name, dsc in adaptation["check"].items()}
     assert adaptation["structures"] == [name for name in STRUCTURES if gains[name] >= LEAST_GAIN]
     assert adaptation["steps"] == (STEPS if adaptation["structures"] else 0)
+    assert adaptation["trial_steps"] == STEPS and "fitted into" not in ended.output
     assert adaptation["seed"] == 0 and 0 < adaptation["seconds"] <= 60
     assert all(manifest["predicted_dsc"][name] is None for name in adaptation["structures"])
     for name in STRUCTURES:
@@ -72,6 +73,20 @@ def test_the_manifest_states_the_adaptation_and_the_model_stays_as_it_is(patient
         dsc = adaptation["check"][name]
         row = rf"{shown} +{dsc['unadapted']:.3f} +{dsc['adapted']:.3f} +{source}"
         assert re.search(row, ended.output), ended.output
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--jobs", "2"], r"one scan in one process; leave --jobs and --cluster out"),
+        ([], r"one scan, not to 2; give one DICOM series"),
+    ],
+)
+def test_earlier_is_for_one_scan(patient: Path, tmp_path: Path, options: list[str], words: str) -> None:
+    scans = [patient / "scans" / "PHANTOM-001" / f"fraction-{number}" / "CT" for number in (2, 3)]
+    command = ["predict", patient / "model", *scans[: 1 if options else 2], "--earlier", patient / "cohort", *options]
+    ended = CliRunner().invoke(app, [str(word) for word in (*command, "--out", tmp_path)])
+    assert isinstance(ended.exception, BadInput) and re.search(words, str(ended.exception))
 
 
 def test_a_cohort_whose_key_is_elsewhere_is_refused(patient: Path, tmp_path: Path) -> None:

@@ -158,3 +158,12 @@ def test_contours_and_doses_of_another_patient_are_problems(clinic: Path) -> Non
     dose.PatientID = "OTHER RS.dcm"  # as the contours
     dose.save_as(clinic / "RD.dcm")
     assert by_path(inspect_folder(clinic, NAMES))["RD.dcm"][3] == ""
+
+
+def test_scans_without_patient_id_are_of_several_patients(tmp_path: Path) -> None:
+    scan = Volume(np.zeros(GRID.shape, np.int16), GRID)
+    for seed in range(2):
+        write_ct_series(
+            scan, tmp_path / str(seed), patient_id="", study_description="a", series_description="a", seed=seed
+        )
+    assert [item.patient for item in inspect_folder(tmp_path, NAMES).items] == [1, 2]

@@ -82,6 +82,8 @@ def test_plan_and_quality_are_next_to_the_folds(done: CrossValidation, cohort: C
     assert plan == replace(fold, volumes=structure_volumes(seen), postprocessing=plan.postprocessing)
     assert plan.volumes == fold.volumes == structure_volumes(seen)
     assert plan.postprocessing == ()  # four patients are no reason
+    for folder in (done.folder, done.fold(0), done.fold(1)):
+        assert (folder / "prediction_settings.json").is_file()
     assert quality is not None
     assert [(model.structure, model.from_shape) for model in quality.structures] == [("ball", None)]
     with done.trials.open(newline="") as file:

@@ -1,13 +1,17 @@
 """Every exported model has its card, and the command lists what is open in it."""
 
+import hashlib
 import shutil
 import zipfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from gynbtnet.exports import ExportFormat, export_model
-from gynbtnet.inference import Model
+from gynbtnet.inference import Model, PredictionSettings, load_model, write_archive
 from gynbtnet.runtime import BadInput
 
 TITLE = "# GynBTNet XS"
@@ -59,3 +63,39 @@ def test_a_cross_validation_is_a_zip_only(model_folder: Path, tmp_path: Path) ->
     with pytest.raises(BadInput, match="such as fold_0"):
         export_model(tmp_path / "model.zip", tmp_path / "bundle", ExportFormat.bundle)
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.fixture
+def evaluated_with_best(model_folder: Path) -> Path:
+    """Model that was evaluated with its best weights, which differ from the last ones."""
+    weights = load_file(model_folder / "weights_last.safetensors")
+    save_file({name: -value for name, value in weights.items()}, model_folder / "weights_best.safetensors")
+    (model_folder / "prediction_settings.json").write_text('{"weights": "best"}')
+    return model_folder
+
+
+@pytest.mark.parametrize(("asked", "exported"), [(None, "best"), ("best", "best"), ("last", "last")])
+def test_the_evaluated_weights_are_exported(
+    evaluated_with_best: Path, tmp_path: Path, asked: Literal["last", "best"] | None, exported: str
+) -> None:
+    out = export_model(evaluated_with_best, tmp_path / "weights.pth", ExportFormat.stunet, weights=asked)
+    digest = hashlib.sha256((evaluated_with_best / f"weights_{exported}.safetensors").read_bytes()).hexdigest()
+    card = out.card.read_text()
+    assert f"`weights_{exported}.safetensors`: `{digest}`" in card
+    assert "region body, weights of the best validation score." in card
+    (weights,) = torch.load(out.path, weights_only=True).values()
+    tensor = load_file(evaluated_with_best / f"weights_{exported}.safetensors")["encoder.levels.0.0.conv1.weight"]
+    assert any(torch.equal(tensor, value) for value in weights.values() if value.shape == tensor.shape)
+
+
+def test_a_zip_has_the_weights_that_its_settings_name(evaluated_with_best: Path, tmp_path: Path) -> None:
+    path = export_model(evaluated_with_best, tmp_path / "model.zip", ExportFormat.zip).path
+    settings = PredictionSettings(weights="best", device="cpu")
+    expected = load_model(evaluated_with_best, settings).sha256
+    assert load_model(path, settings).sha256 == expected
+    with pytest.raises(BadInput, match="evaluated with its best weights, which a zip file with --weights last lacks"):
+        export_model(evaluated_with_best, tmp_path / "last.zip", ExportFormat.zip, weights="last")
+    write_archive(evaluated_with_best, tmp_path / "earlier.zip", weights="last")  # as earlier versions exported it
+    with pytest.raises(BadInput, match=r"no .*earlier.zip/weights_best.safetensors, which weights: best needs"):
+        load_model(tmp_path / "earlier.zip", settings)
+    assert load_model(tmp_path / "earlier.zip").sha256 != expected

@@ -1,6 +1,7 @@
 """A round with its training: resumed after a kill, judged, and described in the model's folder."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from gynbtnet.evaluation import Evaluation
+from gynbtnet.inference import PredictionSettings
 from gynbtnet.learning import LearningRequest, learn
 from gynbtnet.learning import round as learning_round
 from gynbtnet.learning.learning_folder import LearningFolder
@@ -147,3 +149,31 @@ def test_the_worse_model_is_kept_too(
     inputs = json.loads(folders.inputs(2).read_text())
     assert inputs["champion"] == sha256_of(folders.run(1) / "weights_last.safetensors")
     assert len(inputs["reviews"]) == 2
+
+
+def test_models_meet_as_they_are_used(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    without_training: None,
+    predicted: Callable[..., Path],
+    reviewed: Callable[..., Path],
+    request_of: Callable[..., LearningRequest],
+) -> None:
+    """A champion that is used with its best weights is compared with these, and the challenger is used as compared."""
+    model = shutil.copytree(source / "model", tmp_path / "model")
+    shutil.copy(model / "weights_last.safetensors", model / "weights_best.safetensors")
+    (model / "prediction_settings.json").write_text(json.dumps({"weights": "best", "overlap": 0.25}))
+    reviewed(predicted("new1", 20), truth(20))
+    compared: list[tuple[str, str, float]] = []
+
+    def score(model: Path, *arguments: Any, **_: Any) -> Evaluation:
+        (settings,) = (argument for argument in arguments if isinstance(argument, PredictionSettings))
+        compared.append((model.name, settings.weights, settings.overlap))
+        return evaluation({"bladder": BASE, "rectum": BASE})
+
+    monkeypatch.setattr(learning_round, "score_frozen_test", score)
+    learn(replace(request_of(), model=model))
+    challenger = LearningFolder(tmp_path / "learned").run(1)
+    assert compared == [("model", "best", 0.25), (challenger.name, "last", 0.25)]
+    assert json.loads((challenger / "prediction_settings.json").read_text())["weights"] == "last"

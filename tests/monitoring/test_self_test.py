@@ -1,6 +1,7 @@
 """The constancy check: the same model gives the same voxels, another gives others, and what has changed is stated."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -59,14 +60,20 @@ def test_the_same_model_gives_the_same_voxels(model, recorded):
     assert "Same voxels as on" in result.output and "Changed" not in result.output
 
 
-def test_other_weights_are_exit_code_3(model, recorded, tmp_path):
-    weights = load_file(model / "weights_last.safetensors")
-    for file in model.iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    save_file({name: -value for name, value in weights.items()}, tmp_path / "weights_last.safetensors")
-    result = run("--self-test", tmp_path, "--out", recorded)
-    assert result.exit_code == 3, result.output
-    assert "Changed: weights (SHA-256)" in result.output and "voxels differ" in result.output
+@pytest.mark.parametrize(("used", "changed", "code"), [("last", "last", 3), ("best", "best", 3), ("best", "last", 0)])
+def test_other_weights_are_exit_code_3(model, tmp_path, used, changed, code):
+    """The weights count that ``predict`` takes: those that the model was evaluated with."""
+    folder = shutil.copytree(model, tmp_path / "model")
+    shutil.copy(folder / "weights_last.safetensors", folder / "weights_best.safetensors")
+    (folder / "prediction_settings.json").write_text(json.dumps({"weights": used, "overlap": 0.25}))
+    assert run("--self-test", folder, "--record", "--out", tmp_path / "record").exit_code == 0
+    settings = json.loads(read_self_test(tmp_path / "record").record.conditions["settings"])
+    assert (settings["weights"], settings["overlap"]) == (used, 0.25)
+    path = folder / f"weights_{changed}.safetensors"
+    save_file({name: -value for name, value in load_file(path).items()}, path)
+    result = run("--self-test", folder, "--out", tmp_path / "record")
+    assert result.exit_code == code, result.output
+    assert ("Changed: weights (SHA-256)" in result.output) == ("voxels differ" in result.output) == bool(code)
 
 
 def test_differences_are_counted_by_structure(recorded):

@@ -1,5 +1,6 @@
 """Answers of the server to its page and to everybody else."""
 
+import errno
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from gynbtnet.review.lease import DURATION_S, Lease
 from gynbtnet.review.open_reviews import OpenReviews, ReviewOptions
+from gynbtnet.review.session import ReviewSession
 from gynbtnet.review.web.server import ReviewServer
 from gynbtnet.review.worklist import find_predictions
 from gynbtnet.runtime import BadInput
@@ -109,6 +111,34 @@ def test_wrong_requests_change_nothing(
         assert (answer.status_code, answer.json()["read_only"]) == (409, True)
 
 
+@pytest.mark.parametrize(("action", "fails"), [("write", "written"), ("edit", "edit")])
+def test_a_full_disk_is_reported_truthfully(
+    make_prediction: Callable[..., Path],
+    serve: Callable[..., ReviewServer],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    action: str,
+    fails: str,
+) -> None:
+    """If only the journal's note of a finished review fails, the review exists and the answer is its folder."""
+    folder = make_prediction()
+    server = serve(folder)
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ReviewSession, fails, full)
+    with client_of(server) as client:
+        client.get(server.link)
+        stroke = {"structure": "bladder", "tool": "brush", "patches": [], "revision": 0}
+        answer = client.post(f"/api/case/0/{action}", json={"tab": "t", **(stroke if action == "edit" else {})})
+    if fails == "edit":
+        assert answer.status_code == 507 and "Nothing was changed" in answer.text
+    else:
+        assert (answer.status_code, answer.json()["folder"]) == (200, str(folder / "review" / "001"))
+        assert (folder / "review" / "001" / "review.json").is_file() and "was written, but" in caplog.text
+
+
 def test_a_lease_is_held_by_one_tab() -> None:
     now = [0.0]
     lease = Lease(lambda: now[0])
@@ -130,11 +160,79 @@ def test_a_port_in_use_is_named(make_prediction: Callable[..., Path], serve: Cal
         ReviewServer(OpenReviews(find_predictions(folder), ReviewOptions()), print, port)
 
 
-def test_only_a_few_cases_stay_open(make_prediction: Callable[..., Path]) -> None:
-    for number in range(4):
-        make_prediction(f"case-{number}")
-    reviews = OpenReviews(find_predictions(make_prediction("case-4").parent), ReviewOptions())
-    opened = [reviews.get(number) for number in range(5)]
-    assert [review.closed for review in opened] == [True, True, False, False, False]
-    assert reviews.get(4) is opened[4] and reviews.get(0) is not opened[0]
+@pytest.fixture
+def five_cases(make_prediction: Callable[..., Path]) -> Iterator[OpenReviews]:
+    for number in range(5):
+        folder = make_prediction(f"case-{number}")
+    reviews = OpenReviews(find_predictions(folder.parent), ReviewOptions())
+    yield reviews
     reviews.close()
+
+
+def journal_lines(reviews: OpenReviews) -> list[int]:
+    journals = [item.folder / "review" / "journal.jsonl" for item in reviews.items]
+    return [len(journal.read_bytes().splitlines()) for journal in journals if journal.exists()]
+
+
+def test_only_a_few_cases_stay_open(five_cases: OpenReviews) -> None:
+    opened = [five_cases.get(number) for number in range(5)]
+    assert [review.closed for review in opened] == [True, True, False, False, False]
+    assert five_cases.get(4) is opened[4] and five_cases.get(0) is not opened[0]
+    assert five_cases.get(0).session.revision == opened[0].session.revision, "pages needn't load it again"
+
+
+def test_edited_cases_stay_open(five_cases: OpenReviews) -> None:
+    """Four tabs ask for their leases, as each page does every few seconds; then two of them are closed."""
+    now = [0.0]
+    opened = [five_cases.get(number) for number in range(3)]
+    for review in opened:
+        review.lease = Lease(lambda: now[0])
+        assert review.lease.claim("tab")
+    opened.append(five_cases.get(3))
+    lines = journal_lines(five_cases)
+    assert all(five_cases.get(number) is opened[number] for number in (0, 1, 2, 3) * 2)
+    assert journal_lines(five_cases) == lines
+    five_cases.release(0, "tab")
+    five_cases.release(1, "another tab")
+    five_cases.release(2, "tab")
+    five_cases.release(4, "tab")
+    five_cases.get(4)
+    assert [review.closed for review in opened] == [True, False, True, False]
+    now[0] += DURATION_S + 1
+    five_cases.get(0)
+    assert [review.closed for review in opened] == [True, True, True, False]
+
+
+def test_a_case_in_use_is_not_waited_for(five_cases: OpenReviews) -> None:
+    """While a review is written, others are opened, and the writer marks it at the end."""
+    first = five_cases.get(0)
+    others = threading.Thread(target=lambda: [five_cases.get(number) for number in range(1, 5)], daemon=True)
+    with first.lock:
+        others.start()
+        others.join(60)
+        assert not others.is_alive()
+        five_cases.mark_written(0)
+    assert not first.closed and five_cases.items[0].is_written
+
+
+def test_a_slow_case_holds_up_no_other(five_cases: OpenReviews, monkeypatch: pytest.MonkeyPatch) -> None:
+    started, go_on, read = threading.Event(), threading.Event(), OpenReviews._read
+
+    def slow(reviews: OpenReviews, folder: Path) -> Any:
+        if folder == reviews.items[0].folder:
+            started.set()
+            assert go_on.wait(60)
+        return read(reviews, folder)
+
+    monkeypatch.setattr(OpenReviews, "_read", slow)
+    opening = threading.Thread(target=five_cases.get, args=(0,))
+    opening.start()
+    assert started.wait(60)
+    other = threading.Thread(target=five_cases.get, args=(1,), daemon=True)
+    other.start()
+    other.join(60)
+    assert not other.is_alive()
+    five_cases.release(0, "tab")
+    go_on.set()
+    opening.join(60)
+    assert not five_cases.get(0).closed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from gynbtnet.imaging import StructureNames, read_ct_series, read_rtstruct
 
@@ -210,6 +210,109 @@ def test_reference_dose_and_approval(
     assert record["approved_by"] == "Doe^Jane" and record["files"] == ["labels.nii.gz", "review.json"]
     change = {metric["metric"]: metric for metric in record["structures"]["bladder"]["correction"]["dose"]}["D0.1cc"]
     assert change["difference_gy"] > 0.5
+
+
+def server_mask(page: Page, structure: int) -> np.ndarray:
+    """Return a mask of the server in display orientation."""
+    voxels = page.evaluate(
+        "async i => { const on = []; (await gynbtnetReview.page.case.fetchMask(i, 'current'))"
+        ".forEach((v, at) => v && on.push(at)); return on; }",
+        structure,
+    )
+    array = np.zeros(page.evaluate("gynbtnetReview.page.case.shape"), bool)
+    array.ravel()[voxels] = True
+    return array
+
+
+def begin_stroke(page: Page, voxel: list[int]) -> None:
+    page.mouse.move(*page.evaluate("voxel => gynbtnetReview.pixelOf('axial', voxel)", voxel))
+    page.mouse.down()
+
+
+def continue_stroke(page: Page, voxel: list[int]) -> None:
+    page.mouse.move(*page.evaluate("voxel => gynbtnetReview.pixelOf('axial', voxel)", voxel))
+
+
+@pytest.mark.parametrize("erases", [False, True])
+@pytest.mark.parametrize("on_same_slice", [True, False])
+def test_an_undo_during_a_stroke(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served], erases: bool, on_same_slice: bool
+) -> None:
+    """The stroke is put on the contour as it is at its end, and what is stored is what is shown."""
+    page = serve(make_prediction()).page
+    ready(page)
+    page.keyboard.press("2")
+    page.keyboard.press("b" if erases else "e")  # the undone stroke is of the other kind
+    page.evaluate("gynbtnetReview.page.size = 3")
+    first = 6 if on_same_slice else 7
+    row, left, right = (20, 5, 9) if erases else (9, 16, 20)  # outside and inside the bladder
+    go_to(page, [first, row, left])
+    before = mask(page, 1)
+    drag(page, "axial", [first, row, left], [first, row, right])
+    assert (mask(page, 1) != before).any()
+    held: list[Route] = []
+    page.route("**/undo", lambda route: held.append(route))
+    go_to(page, [6, row, left])
+    page.keyboard.press("e" if erases else "b")
+    page.keyboard.press("Control+z")
+    begin_stroke(page, [6, row, left])
+    page.wait_for_timeout(200)
+    held[0].continue_()
+    settled(page)
+    continue_stroke(page, [6, row, right])
+    page.mouse.up()
+    settled(page)
+    shown = mask(page, 1)
+    assert np.array_equal(server_mask(page, 1), shown)
+    assert np.array_equal(shown[7], before[7]) and not page.is_visible("#banner")
+    painted = [shown[6, row, column] for column in (left, right)]
+    if on_same_slice:
+        assert painted == [not erases] * 2
+    else:  # the undo has shown its own slice, which has ended the stroke
+        assert page.evaluate("gynbtnetReview.page.cursor[0]") == 7 and painted[0] == (not erases)
+
+
+def test_a_case_that_is_loaded_again_ends_a_stroke(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served]
+) -> None:
+    page = serve(make_prediction()).page
+    ready(page)
+    page.keyboard.press("b")
+    go_to(page, [10, 20, 18])
+    before = mask(page, 0)
+    begin_stroke(page, [10, 20, 5])
+    page.evaluate("gynbtnetReview.page.case.reload()")
+    continue_stroke(page, [10, 20, 9])
+    page.mouse.up()
+    settled(page)
+    assert "loaded again; repeat it" in page.inner_text("#banner")
+    assert np.array_equal(mask(page, 0), before) and np.array_equal(server_mask(page, 0), before)
+
+
+def test_a_slow_case_does_not_replace_a_later_one(
+    make_prediction: Callable[..., Path], serve: Callable[..., Served]
+) -> None:
+    make_prediction("a", flags=())
+    served = serve(make_prediction("b", flags=()).parent)
+    page = served.page
+    page.wait_for_selector("#cases tr")
+    held: list[Route] = []
+    page.route("**/case/0/image", lambda route: held.append(route))
+    for later in ("b", None):
+        page.locator("#cases button").nth(0).click()
+        page.wait_for_timeout(300)
+        page.go_back()
+        page.wait_for_selector("#worklist:not([hidden])")
+        if later:
+            page.locator("#cases button").nth(1).click()
+            page.wait_for_selector("body[data-ready='1']")
+        held.pop().continue_()
+        page.wait_for_timeout(700)
+        assert page.is_visible("#case") == bool(later) and page.is_visible("#worklist") != bool(later)
+        if later:
+            assert (page.inner_text("#title"), page.evaluate("location.hash")) == (later, "#case=1")
+            page.evaluate("location.hash = ''")
+            page.wait_for_selector("#worklist:not([hidden])")
 
 
 def wait_for_mask(page: Page, structure: int, expected: np.ndarray) -> np.ndarray:

@@ -27,7 +27,8 @@ def adapt_model(
     """Return the model adapted to a patient, in those structures in which it helped on an earlier fraction.
 
     The last fraction is left out first: a copy is trained on the others, and each structure that it contours better
-    there is adapted. The result is then trained on all fractions, with as many steps. With a single earlier fraction
+    there is adapted. The result is then trained on all fractions, with as many steps, or fewer if they don't
+    fit into the time. With a single earlier fraction
     nothing can be checked, so no structure is adapted and nothing is trained. If a single step takes longer than half
     of the time, which only a first one can, nothing is adapted either.
 
@@ -59,18 +60,17 @@ def adapt_model(
     half = settings.seconds / 2
     trial = fine_tune(network, sources[:-1], plan, settings, seconds=half, steps=settings.steps)
     if trial.steps <= 1 and trial.seconds > half:  # a step can't be stopped, and another one would take as long
-        return AdaptedModel.combine(
-            model, network, AdaptationRecord(digests, 0, round(trial.seconds, 2), settings.seed, (), {})
-        )
+        record = AdaptationRecord(digests, 0, round(trial.seconds, 2), settings.seed, (), {}, trial.steps)
+        return AdaptedModel.combine(model, network, record)
     everywhere = AdaptationRecord(digests[:-1], trial.steps, trial.seconds, settings.seed, plan.structures, {})
     check = _check(model, AdaptedModel.combine(model, trial.network, everywhere), fractions[-1], prediction)
     helped = tuple(name for name, dsc in check.items() if dsc.adapted >= dsc.unadapted + settings.least_gain)
     if not helped or not trial.steps:
-        record = AdaptationRecord(digests, 0, round(trial.seconds, 2), settings.seed, (), check)
+        record = AdaptationRecord(digests, 0, round(trial.seconds, 2), settings.seed, (), check, trial.steps)
         return AdaptedModel.combine(model, network, record)
     final = fine_tune(network, sources, plan, settings, seconds=half, steps=trial.steps)
     seconds = round(trial.seconds + final.seconds, 2)
-    record = AdaptationRecord(digests, final.steps, seconds, settings.seed, helped, check)
+    record = AdaptationRecord(digests, final.steps, seconds, settings.seed, helped, check, trial.steps)
     return AdaptedModel.combine(model, final.network, record)
 
 

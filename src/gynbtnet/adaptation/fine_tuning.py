@@ -56,7 +56,7 @@ def fine_tune(
         plan: plan of the network.
         settings: levels, learning rate and seed.
         seconds: longest time; no step begins that would end later if it took as long as the longest one so far.
-        steps: number of steps; None: as many as the time allows.
+        steps: largest number of steps; None: as many as the time allows.
         clock: clock in seconds.
     """
     own = copy.deepcopy(network).eval().requires_grad_(False)

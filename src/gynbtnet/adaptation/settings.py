@@ -17,7 +17,8 @@ class AdaptationSettings(Settings):
     steps: int | None = Field(
         None,
         ge=1,
-        description="Number of training steps; null: as many as the time allows. Equal steps are repeatable.",
+        description="Number of training steps, if they fit into the time; null: as many as fit. Equal steps are "
+        "repeatable.",
     )
     levels: int = Field(2, ge=1, description="Finest levels of the decoder that are trained, with the head.")
     least_gain: float = Field(

@@ -124,14 +124,17 @@ def _charts(
 
 
 def _self_test(path: Path, out: Path, *, record: bool) -> bool:
-    """Predict the phantom and record or compare the result; return whether its voxels differ."""
+    """Predict the phantom as ``predict`` does and record or compare the result; return whether its voxels differ."""
+    from gynbtnet.inference.engine.settings import PredictionSettings
+    from gynbtnet.inference.models.evaluated_settings import evaluated_settings
     from gynbtnet.inference.models.model_loading import load_model
     from gynbtnet.monitoring.self_test import compare_self_tests, read_self_test, record_self_test, run_self_test
 
     before = None if record else read_self_test(out)
     if record and out.exists():
         raise BadInput(f"{out} exists; a record isn't replaced. Give a new folder, or delete this one.")
-    now = run_self_test(load_model(path))
+    settings = evaluated_settings(path) or PredictionSettings()
+    now = run_self_test(load_model(path, settings), settings)
     if before is None:
         record_self_test(now, out)
         console.print(f"Recorded in {out}; compare with `gynbtnet monitor --self-test {path} --out {out}`.")

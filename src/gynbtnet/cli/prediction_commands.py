@@ -89,7 +89,7 @@ def predict(
         float, typer.Option(help="With --earlier: longest time of training.", min=0.1, max=60)
     ] = 60,
     earlier_steps: Annotated[
-        int | None, typer.Option(help="With --earlier: number of training steps, which can be repeated.", min=1)
+        int | None, typer.Option(help="With --earlier: number of training steps, if they fit into the time.", min=1)
     ] = None,
     jobs: Jobs = 1,
     cluster: Cluster = None,
@@ -198,8 +198,10 @@ def _adapt(
     from gynbtnet.imaging.dicom.ct_series import read_ct_files
     from gynbtnet.inference.models.model import Model
 
-    if len(requests) != 1 or in_several_processes:
-        raise BadInput(f"--earlier adapts to one scan in one process, not to {len(requests)}; give one DICOM series.")
+    if in_several_processes:
+        raise BadInput("--earlier adapts to one scan in one process; leave --jobs and --cluster out.")
+    if len(requests) != 1:
+        raise BadInput(f"--earlier adapts to one scan, not to {len(requests)}; give one DICOM series.")
     (request,) = requests.values()
     if request.files.series is None or not isinstance(model, Model) or len(model.channels) > 1:
         raise BadInput("--earlier needs a DICOM series and a single GynBTNet model of one CT; leave it out.")
@@ -207,7 +209,7 @@ def _adapt(
     fractions = read_earlier_fractions(earlier, series, model.structures)
     settings = AdaptationSettings(seconds=seconds, steps=steps)
     adapted = adapt_model(model, fractions, settings, request.settings)
-    print_adaptation(adapted.record, model.structures, settings.least_gain)
+    print_adaptation(adapted.record, model.structures, settings.least_gain, steps)
     return adapted
 
 
@@ -223,8 +225,12 @@ def export(
         ),
     ],
     weights: Annotated[
-        Weights, typer.Option(help="Weights at the end of training, or at the best validation score.")
-    ] = Weights.last,
+        Weights | None,
+        typer.Option(
+            help="Weights at the end of training, or at the best validation score. Default: those that the model was "
+            "evaluated with, otherwise the last.",
+        ),
+    ] = None,
     cohort: Annotated[
         Path | None, typer.Option(help="Cohort of the training, whose counts the model card states.")
     ] = None,
@@ -248,7 +254,7 @@ def export(
 
     inputs = CardInputs(cohort, split, evaluation, card)
     form = ExportFormat(to.value)
-    exported = export_model(model, out, form, weights=weights.value, force=force, inputs=inputs)
+    exported = export_model(model, out, form, weights=weights.value if weights else None, force=force, inputs=inputs)
     console.print(f"{to.value}: {exported.path}")
     if exported.open:
         console.print(f"Open in the model card ({len(exported.open)}): {', '.join(exported.open)}")

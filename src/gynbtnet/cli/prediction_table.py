@@ -49,13 +49,16 @@ def print_predictions(folders: Sequence[Path]) -> None:
         console.print(review_sentence(manifest))
 
 
-def print_adaptation(record: AdaptationRecord, structures: Sequence[str], least_gain: float) -> None:
+def print_adaptation(
+    record: AdaptationRecord, structures: Sequence[str], least_gain: float, steps: int | None = None
+) -> None:
     """Print for each structure whether its contours come from the adapted copy or from the model, and why.
 
     Args:
         record: the adaptation.
         structures: structures of the model.
         least_gain: least gain of the DSC of an adapted structure.
+        steps: steps that were asked for; None: as many as the time allowed.
     """
     if not record.check and len(record.fractions) > 1:
         console.print(
@@ -86,6 +89,10 @@ def print_adaptation(record: AdaptationRecord, structures: Sequence[str], least_
     console.print("A copy of the model was trained on the earlier fractions but the last one, and compared there:")
     print_table(table)
     console.print(_adapted_sentence(record))
+    trial = record.trial_steps or 0
+    wanted, done = steps or trial, min(trial, record.steps) if record.structures else trial
+    if done < wanted:
+        console.print(f"Only {done} of {counted(wanted, 'step')} fitted into --earlier-seconds.")
 
 
 def _adapted_sentence(record: AdaptationRecord) -> str:

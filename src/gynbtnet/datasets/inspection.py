@@ -102,10 +102,12 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
     folder = Path(folder)
     search = search_series(folder)
     completeness = assess_completeness(search)
-    patient_ids = sorted({_patient_id(series.patient_id) for series in search.series})
-    patients = {patient_id: number for number, patient_id in enumerate(patient_ids, start=1)}
+    owners = sorted({series.patient_or_study for series in search.series})
+    patients = {owner: number for number, owner in enumerate(owners, start=1)}
     items = [
-        _damaged_file(file, patients.get(_patient_id(file.patient_id)) if file.patient_id else None, folder)
+        _damaged_file(
+            file, patients.get(unicode_composed(file.patient_id).strip()) if file.patient_id else None, folder
+        )
         for file in search.damaged
     ]
     views: list[tuple[str, View]] = []
@@ -113,7 +115,7 @@ def inspect_folder(folder: Path, names: StructureNames, repairs: Repairs | None 
     structure_sets = _structure_sets_by_ct(search.series, cts)
     on_a_ct = {path for paths in structure_sets.values() for path in paths}
     for series in track(sorted(search.series, key=lambda series: series.files), "Inspecting"):
-        patient = patients[_patient_id(series.patient_id)]
+        patient = patients[series.patient_or_study]
         if series.modality == "CT":
             rtstructs = structure_sets.get(series.series_uid, ())
             ct_item, rtstruct_items, view = _inspect_ct(series, rtstructs, patient, folder, names, repairs)
@@ -148,11 +150,6 @@ def _copied_file(path: Path, kind: str, patient: int, folder: Path) -> Inspected
     return InspectedItem(
         patient, str(path.relative_to(folder)), kind, contents="An exact copy of another file; left out."
     )
-
-
-def _patient_id(stored: str) -> str:
-    """Return a PatientID in the form in which ingestion compares it."""
-    return unicode_composed(stored).strip()
 
 
 def _name_problem(files: Iterable[Path]) -> str:

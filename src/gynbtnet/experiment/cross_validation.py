@@ -203,3 +203,4 @@ def _train_and_predict(context: FoldContext, prepared: PreparedCohort, start: Pa
     run = finetune_alone(prepared, fold_recipe, "task", context.split, start, context.folders.fold(fold))
     model = Model.load(run, weights=recipe.prediction.weights, device=recipe.prediction.device)
     predict_fold(context, model, fold)
+    save_evaluated_settings(recipe.prediction, run)

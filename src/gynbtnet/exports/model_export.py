@@ -53,7 +53,7 @@ def export_model(
     out: Path,
     to: ExportFormat,
     *,
-    weights: Literal["last", "best"] = "last",
+    weights: Literal["last", "best"] | None = None,
     force: bool = False,
     inputs: CardInputs | None = None,
 ) -> ExportedModel:
@@ -66,7 +66,8 @@ def export_model(
         model: run folder, folder of a cross-validation (zip only), or a zip file of a run folder.
         out: file or folder to write.
         to: format.
-        weights: "last": end of the training; "best": best validation score.
+        weights: "last": end of the training; "best": best validation score; None: those that the model was evaluated
+            with, otherwise the last ones.
         force: replace an earlier export.
         inputs: files that fill in the card; None: only what the model's own folder contains.
 
@@ -75,10 +76,17 @@ def export_model(
 
     Raises:
         BadInput: If the model can't be exported in this format, ``out`` exists and ``force`` is not set, or an input of
-            the card doesn't belong to the model.
+            the card doesn't belong to the model. Also if a zip would lack the weights that its settings name.
     """
     if to is ExportFormat.zip and model.is_file():
         raise BadInput(f"{model} is a file already; copy it, or export the folder that it was made of.")
+    evaluated = evaluated_settings(model)
+    chosen = weights or (evaluated.weights if evaluated else "last")
+    if to is ExportFormat.zip and chosen == "last" and evaluated is not None and evaluated.weights == "best":
+        raise BadInput(
+            f"{model} was evaluated with its best weights, which a zip file with --weights last lacks; leave --weights "
+            "out."
+        )
     with _opened(model) as folder:
         runs = run_folders(folder)
         if to is not ExportFormat.zip and runs != [folder]:
@@ -86,20 +94,20 @@ def export_model(
                 f"{model} is a cross-validation of {len(runs)} networks, and this format takes one; export each fold, "
                 f"such as {runs[0].name}, or all of them with --to zip."
             )
-        card = make_card(folder, inputs, weights=weights, library="monai" if to is ExportFormat.bundle else "gynbtnet")
+        card = make_card(folder, inputs, weights=chosen, library="monai" if to is ExportFormat.bundle else "gynbtnet")
     if to is ExportFormat.zip:
-        load_model(model, PredictionSettings(weights=weights, device="cpu"))
-        write_archive(model, out, weights=weights, force=force, card=card.text)
+        load_model(model, PredictionSettings(weights=chosen, device="cpu"))
+        write_archive(model, out, weights=chosen, force=force, card=card.text)
         return ExportedModel(out, out, card.open)
     if to is ExportFormat.encoder:
-        export_encoder(model, out, weights=weights, force=force, card=card.text)
+        export_encoder(model, out, weights=chosen, force=force, card=card.text)
         return ExportedModel(out, out / CARD, card.open)
-    loaded = Model.load(model, weights=weights, device="cpu")
+    loaded = Model.load(model, weights=chosen, device="cpu")
     if to is ExportFormat.nnunet:
         export_nnunet(loaded, out, force=force, card=card.text)
         return ExportedModel(out, out / CARD, card.open)
     if to is ExportFormat.bundle:
-        export_bundle(loaded, out, card, settings=evaluated_settings(model), force=force)
+        export_bundle(loaded, out, card, settings=evaluated, force=force)
         return ExportedModel(out, out / CARD, card.open)
     beside = out.with_name(f"{out.stem}.{CARD}")
     if beside.exists() and not force:

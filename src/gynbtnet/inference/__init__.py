@@ -10,6 +10,7 @@ from gynbtnet.runtime.public_names import lazy_names
 
 if TYPE_CHECKING:
     from gynbtnet.inference.batch_prediction import predict_scans
+    from gynbtnet.inference.engine.adaptation_record import AdaptationRecord, CheckedStructure
     from gynbtnet.inference.engine.cpu_optimisation.optimise import optimise_for_cpu
     from gynbtnet.inference.engine.cpu_optimisation.tuning import CpuTuning
     from gynbtnet.inference.engine.predict import predict
@@ -54,6 +55,8 @@ __all__ = [
     "RTSTRUCT_FILE",
     "SEG_FILE",
     "SLICER_FILE",
+    "AdaptationRecord",
+    "CheckedStructure",
     "CpuTuning",
     "Ensemble",
     "Flag",
@@ -97,6 +100,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "batch_prediction": ["predict_scans"],
+        "engine.adaptation_record": ["AdaptationRecord", "CheckedStructure"],
         "engine.cpu_optimisation.optimise": ["optimise_for_cpu"],
         "engine.cpu_optimisation.tuning": ["CpuTuning"],
         "engine.predict": ["predict"],

@@ -22,13 +22,13 @@ def score_frozen_test(
         model: run folder.
         frozen: the frozen test patients with their contours.
         folders: folder of the results.
-        prediction: settings of the prediction, the same for every model.
+        prediction: settings of the prediction.
         jobs: number of processes that score.
 
     Returns:
         The scores.
     """
-    loaded = Model.load(model, device=prediction.device)
+    loaded = Model.load(model, weights=prediction.weights, device=prediction.device)
     out = folders.frozen_test(_digest(loaded.sha256, frozen, prediction))
     if (out / "evaluation" / "scores.csv").is_file():
         return Evaluation.load(out / "evaluation")

@@ -174,12 +174,17 @@ def _meet(this: LearningRound, challenger: Path) -> Challenge:
     frozen = this.cohort.of_patients(this.assignment.patients_of("frozen test"))
     evaluated = evaluated_settings(this.champion)
     if evaluated is not None:
-        save_evaluated_settings(evaluated, challenger)
-    prediction = (evaluated or PredictionSettings()).model_copy(
-        update={"weights": "last", "outputs": ("nifti",), "preview": False}
-    )
+        save_evaluated_settings(evaluated.model_copy(update={"weights": "last"}), challenger)
     champion_scores, challenger_scores = (
-        score_frozen_test(model, frozen, this.folders, prediction, jobs=this.jobs)
+        score_frozen_test(
+            model,
+            frozen,
+            this.folders,
+            (evaluated_settings(model) or PredictionSettings()).model_copy(
+                update={"outputs": ("nifti",), "preview": False}
+            ),
+            jobs=this.jobs,
+        )
         for model in (this.champion, challenger)
     )
     result = challenge(champion_scores, challenger_scores, this.cohort.structures, this.settings)

@@ -1,9 +1,11 @@
 """Prediction of one series, in the worker's process."""
 
 from functools import lru_cache
+from pathlib import Path
 
 from gynbtnet.inference.engine.segmenter import Segmenter
 from gynbtnet.inference.engine.settings import PredictionSettings
+from gynbtnet.inference.models.evaluated_settings import evaluated_settings
 from gynbtnet.inference.models.model_loading import load_model
 from gynbtnet.inference.prediction_request import PredictionRequest
 from gynbtnet.inference.scan_prediction import predict_scan
@@ -29,11 +31,16 @@ def predict_job(job: Job) -> None:
 
 @lru_cache(maxsize=_MODELS_IN_MEMORY)
 def _load(path: str, settings: str) -> Segmenter:
-    from pathlib import Path
-
     return load_model(Path(path), PredictionSettings.model_validate_json(settings))
 
 
+@lru_cache(maxsize=_MODELS_IN_MEMORY)
+def _evaluated(model: Path) -> PredictionSettings:
+    return evaluated_settings(model) or PredictionSettings()
+
+
 def _settings(job: Job) -> PredictionSettings:
-    settings = PredictionSettings.model_validate({"outputs": job.outputs, "backend": job.backend})
+    """Return the settings of ``gynbtnet predict`` for this model, with those of the job."""
+    changes = {"outputs": job.outputs, "backend": job.backend}
+    settings = PredictionSettings.model_validate(_evaluated(job.model).model_dump() | changes)
     return settings.fast() if job.fast else settings

@@ -20,11 +20,15 @@ class Lease:
         self._holder = ""
         self._until = -math.inf
 
+    @property
+    def is_held(self) -> bool:
+        """True if a tab may edit."""
+        return self._clock() <= self._until
+
     def claim(self, tab: str) -> bool:
         """Take the lease, or extend it, for a tab; return whether the tab holds it now."""
-        now = self._clock()
-        if tab and (tab == self._holder or now > self._until):
-            self._holder, self._until = tab, now + DURATION_S
+        if tab and (tab == self._holder or not self.is_held):
+            self._holder, self._until = tab, self._clock() + DURATION_S
             return True
         return False
 

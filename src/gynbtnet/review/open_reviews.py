@@ -16,7 +16,7 @@ from gynbtnet.review.session import ReviewSession
 from gynbtnet.review.worklist import WorklistItem, list_predictions
 
 MOST_OPEN = 3
-"""Number of cases in memory at once."""
+"""Number of cases in memory at once, unless more are edited at once."""
 _DELETED = "Its files were deleted."
 
 
@@ -77,7 +77,8 @@ class OpenReviews:
         self.options = options
         self._folder = folder
         self._open: OrderedDict[int, OpenReview] = OrderedDict()
-        self._lock = threading.Lock()
+        self._opening: dict[int, threading.Lock] = {}
+        self._lock = threading.Lock()  # held for moments only, also by those who hold the lock of a case
 
     def get(self, number: int) -> OpenReview:
         """Return a case of the worklist, opened if it isn't yet.
@@ -89,15 +90,25 @@ class OpenReviews:
         if not 0 <= number < len(self.items):
             raise IndexError(number)
         with self._lock:
-            if number not in self._open:
-                self._open[number] = self._read(self.items[number].folder)
-            self._open.move_to_end(number)
-            while len(self._open) > MOST_OPEN:
-                _, oldest = self._open.popitem(last=False)
-                with oldest.lock:
-                    oldest.closed = True
-                    oldest.resources.close()
-            return self._open[number]
+            opening = self._opening.setdefault(number, threading.Lock())
+        with opening:  # a slow scan doesn't hold up the other cases
+            with self._lock:
+                if number in self._open:
+                    self._open.move_to_end(number)
+                    return self._open[number]
+            review = self._read(self.items[number].folder)
+            with self._lock:
+                self._open[number] = review
+                self._close_unused(number)
+            return review
+
+    def release(self, number: int, tab: str) -> None:
+        """Give the lease of a case back, if the case is open and the tab holds it."""
+        with self._lock:
+            review = self._open.get(number)
+        if review is not None:
+            with review.lock:
+                review.lease.release(tab)
 
     @property
     def grows(self) -> bool:
@@ -119,9 +130,24 @@ class OpenReviews:
 
     def close(self) -> None:
         """Close all cases."""
-        with self._lock:
+        with ExitStack() as stack:
+            for opening in list(self._opening.values()):
+                stack.enter_context(opening)
             while self._open:
                 self._open.popitem()[1].resources.close()
+
+    def _close_unused(self, opened: int) -> None:
+        """Close the longest unused cases beyond :data:`MOST_OPEN`, except those that a tab edits or a request uses."""
+        for number, review in list(self._open.items()):
+            if number == opened or len(self._open) <= MOST_OPEN or not review.lock.acquire(blocking=False):
+                continue
+            try:
+                if not review.lease.is_held:
+                    review.closed = True
+                    review.resources.close()
+                    del self._open[number]
+            finally:
+                review.lock.release()
 
     def _read(self, folder: Path) -> OpenReview:
         case = open_case(folder, scan=self.options.scan, references=self.options.references, dose=self.options.dose)

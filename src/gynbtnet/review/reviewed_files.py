@@ -1,5 +1,6 @@
 """Files of a finished review: RTSTRUCT, SEG, masks and ``review.json``, in a new folder each time."""
 
+import logging
 import re
 import tempfile
 from collections.abc import Sequence
@@ -33,6 +34,7 @@ from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import write_json
 
 _NOTICE = "Research use only"
+_LOG = logging.getLogger(__name__)
 
 
 def read_reviewed_contours(folder: Path, structures: Sequence[str], geometry: Geometry) -> Segmentation:
@@ -121,7 +123,10 @@ def write_review(case: ReviewCase, session: ReviewSession, *, seg: bool = False,
             active_seconds=round(sum(session.seconds.values()), 1),
         )
         write_json(record, folder / REVIEW_FILE)
-    session.written(out.name)
+    try:
+        session.written(out.name)
+    except OSError:  # the files are complete, and nothing is read from this record
+        _LOG.warning("The disk is full or fails: the review was written, but its journal doesn't mention it.")
     return out
 
 

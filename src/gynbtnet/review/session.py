@@ -256,7 +256,7 @@ class ReviewSession:
         now = self._clock()
         self._journal.append({**record, "time": round(now, 3)})
         self._count_time(record, now)
-        self.revision += 1
+        self.revision += record["kind"] != "open"  # opening changes nothing that a page shows
 
     def _count_time(self, record: Mapping[str, Any], now: float) -> None:
         """Add the time since the last action to the structure of this one."""
@@ -283,7 +283,7 @@ class ReviewSession:
             for record in records[1:]:
                 self._apply(record)
                 self._count_time(record, record["time"])
-                self.revision += 1
+                self.revision += record["kind"] != "open"
         except (KeyError, TypeError, ValidationError, Refused, IndexError) as error:
             raise BadInput(
                 f"{self._journal.path} has a record of another version ({type(error).__name__}); open it with the "

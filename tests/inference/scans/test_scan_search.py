@@ -74,11 +74,26 @@ def test_series_mixed_in_one_folder_have_their_patients_names(tmp_path: Path) ->
     assert sorted(names(tmp_path / "flat")) == ["patient-001_f1", "patient-002_f1"]
 
 
-def test_a_scan_without_patient_id_is_called_by_its_folder(tmp_path: Path) -> None:
-    dicom(tmp_path / "anonymous", 1, "")
-    search = find_scans([tmp_path / "anonymous"], CT, OUT)
-    assert list(search.scans) == ["patient-001_f1"]
-    assert dict(search.key.study_ids) == {"anonymous": "patient-001"}
+@pytest.mark.parametrize("patient", ["", " "])
+def test_scans_without_patient_id_are_of_one_patient_only_in_one_study(tmp_path: Path, patient: str) -> None:
+    """Folders of anonymised exports have the same name for every patient."""
+    first, second = (dicom(tmp_path / who / "CT", seed, patient) for seed, who in enumerate("AB"))
+    dicom(tmp_path / "C" / "CT", 2, "known")
+    search = find_scans([tmp_path], CT, OUT)
+    studies = [str(pydicom.dcmread(series.files[0]).StudyInstanceUID) for series in (first, second)]
+    assert sorted(search.scans) == ["patient-001_f1", "patient-002_f1", "patient-003_f1"]
+    assert set(search.key.study_ids) == {*studies, "known"}
+    noted = {scan.path.parent.name: scan.note for scan in search.scans.values()}
+    assert noted["C"] is None and "no PatientID" in str(noted["A"]) and noted["A"] == noted["B"]
+    in_one_study = tmp_path / "A" / "second"
+    shutil.copytree(tmp_path / "B" / "CT", in_one_study)
+    for path in in_one_study.iterdir():
+        slice_ = pydicom.dcmread(path)
+        slice_.StudyInstanceUID, slice_.SeriesInstanceUID, slice_.FrameOfReferenceUID = studies[0], "1.2.3", "1.2.4"
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = f"{slice_.SOPInstanceUID[:-1]}.9"
+        slice_.save_as(path)
+    assert len(find_scans([tmp_path / "A"], CT, OUT).key.study_ids) == 1
+    assert len(find_scans([tmp_path / "A"], CT, OUT).scans) == 2
 
 
 def test_cases_of_a_cohort_keep_their_ids_and_come_from_their_dicom_files(tmp_path: Path) -> None:

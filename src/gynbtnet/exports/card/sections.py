@@ -234,7 +234,11 @@ def _evaluated_with(sources: CardSources) -> str:
     if settings is None:
         return ""
     mirroring = "averaged over mirror images" if settings.mirroring else "without mirror images"
-    return f" Evaluated with an overlap of {settings.overlap:g}, {mirroring}, region {settings.roi}."
+    weights = {"last": "weights of the end of the training", "best": "weights of the best validation score"}
+    return (
+        f" Evaluated with an overlap of {settings.overlap:g}, {mirroring}, region {settings.roi}, "
+        f"{weights[settings.weights]}."
+    )
 
 
 def _environment(sources: CardSources) -> str:

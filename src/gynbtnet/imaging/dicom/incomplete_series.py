@@ -57,7 +57,7 @@ def assess_completeness(search: SeriesSearch, referred: Mapping[str, frozenset[s
     doubtful: set[FoundSeries] = set()
     for damaged in search.damaged:
         suspects = _suspects(damaged, scans, referred or {})
-        if len({series.patient_id.strip() or series.study_uid for series in suspects}) > 1:
+        if len({series.patient_or_study for series in suspects}) > 1:
             doubtful.update(suspects)
         else:
             incomplete.update((series, damaged) for series in suspects if series not in incomplete)

@@ -40,6 +40,7 @@ from gynbtnet.imaging.dicom.objects import (
     unchecked_uid,
 )
 from gynbtnet.imaging.file_search import files_below, is_broken_link
+from gynbtnet.imaging.printed_names import unicode_composed
 from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.progress import track
 
@@ -104,6 +105,12 @@ class FoundSeries:
     missing_files: tuple[Path, ...] = ()
     instances: tuple[str, ...] = ()
     copies: tuple[Path, ...] = ()
+
+    @property
+    def patient_or_study(self) -> str:
+        """PatientID; without one the study, so that scans of two patients never count as one patient's."""
+        patient = unicode_composed(self.patient_id).strip()
+        return patient or self.study_uid or self.series_uid or str(self.files[0].parent.absolute())
 
     @property
     def summary(self) -> str:

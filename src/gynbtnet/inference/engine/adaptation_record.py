@@ -23,12 +23,14 @@ class AdaptationRecord:
 
     Attributes:
         fractions: SHA-256 of the earlier scans, in their order.
-        steps: training steps.
+        steps: training steps on all fractions; 0 if nothing is adapted.
         seconds: duration of all training steps, those of the check included.
         seed: seed of the patches.
         structures: structures that come from the adapted network; all others come from the model as it is.
         check: DSC on the last earlier fraction, by structure; empty with a single earlier fraction, or if a step took
             too long.
+        trial_steps: training steps of the copy that was compared; more than ``steps`` if these took longer. None: not
+            recorded, as by earlier versions.
     """
 
     fractions: tuple[str, ...]
@@ -37,3 +39,4 @@ class AdaptationRecord:
     seed: int
     structures: tuple[str, ...]
     check: Mapping[str, CheckedStructure]
+    trial_steps: int | None = None

@@ -76,11 +76,16 @@ class Model(PlannedModel):
             with open_archive(folder) as unpacked:
                 return replace(cls.load(unpacked, weights=weights, device=device), folder=folder)
         path = folder / f"weights_{weights}.safetensors"
-        for needed in (path, folder / "weights_last.safetensors"):  # the last ones are written when a run has ended
-            if not needed.is_file():
-                raise BadInput(
-                    f"There is no {needed}; expected a model: the folder of a finished training run.{_hint(folder)}"
-                )
+        last = folder / "weights_last.safetensors"
+        if not last.is_file():  # they are written when a run has ended
+            raise BadInput(
+                f"There is no {last}; expected a model: the folder of a finished training run.{_hint(folder)}"
+            )
+        if not path.is_file():
+            raise BadInput(
+                f"There is no {path}, which weights: best needs; copy or export the model again with it. With --set "
+                "weights=last, `gynbtnet predict` takes those of the end of the training."
+            )
         plan = load_plan(folder)
         if not plan.structures:
             raise BadInput(

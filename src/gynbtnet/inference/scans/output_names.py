@@ -1,14 +1,15 @@
 """Names of predictions, by the same rule as the ids of cases: patient and fraction, or the name of the image file.
 
 A DICOM scan is called by the study ID of its patient and its fraction, ``patient-001_f1``. Neither its folder nor other
-scans change that name. The key from study IDs to PatientIDs is kept next to the predictions, as in a cohort. Later
-scans of a patient therefore get the same study ID and the next fraction. An image file keeps its name without the
+scans change that name. Without a PatientID, each study counts as a patient, with a note, so that scans of two patients
+never become fractions of one. The key from study IDs to PatientIDs is kept next to the predictions, as in a cohort.
+Later scans of a patient therefore get the same study ID and the next fraction. An image file keeps its name without the
 number of its channel. A case of a cohort keeps its id.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gynbtnet.datasets.adapters.dicom_scans import dicom_scan
@@ -19,6 +20,7 @@ from gynbtnet.inference.manifest import MANIFEST, existing_series_uid
 from gynbtnet.inference.scans.scan_input import ScanFiles
 from gynbtnet.runtime.errors import BadInput
 
+_NO_PATIENT_ID = "The scan has no PatientID, so each study counts as another patient."
 _FRACTION = re.compile(r"(.+)_f(\d{1,6})")
 
 
@@ -48,7 +50,7 @@ def name_scans(scans: Sequence[ScanFiles], out: Path) -> NamedScans:
     key = PatientKey.load(Path(out) / KEY)
     dicom = [scan for scan in scans if scan.name is None and scan.series is not None]
     images = [scan for scan in scans if scan.name is None and scan.series is None]
-    patients = {scan: _patient(scan) for scan in dicom}
+    patients = {scan: scan.series.patient_or_study for scan in dicom if scan.series}
     if dicom:
         key = key.with_patients(patients.values())
     named = {scan: scan.name for scan in scans if scan.name is not None}
@@ -56,13 +58,14 @@ def name_scans(scans: Sequence[ScanFiles], out: Path) -> NamedScans:
     named |= dict(zip(images, _image_names([scan.path for scan in images]), strict=True))
     if len(set(named.values())) < len(scans):
         raise BadInput("A scan is given twice, or two image files have the same name; give each scan once.")
-    return NamedScans({named[scan]: scan for scan in scans}, key)
+    return NamedScans({named[scan]: _with_patient_note(scan) for scan in scans}, key)
 
 
-def _patient(scan: ScanFiles) -> str:
-    """Return the PatientID of a DICOM scan; the name of its folder if an anonymiser emptied it."""
-    assert scan.series is not None
-    return scan.series.patient_id.strip() or scan.path.name
+def _with_patient_note(scan: ScanFiles) -> ScanFiles:
+    """Return a scan with a note if its patient is unknown."""
+    if scan.series is None or scan.series.patient_id.strip() or scan.name is not None:
+        return scan
+    return replace(scan, note=f"{scan.note} {_NO_PATIENT_ID}" if scan.note else _NO_PATIENT_ID)
 
 
 def _fraction_names(study_ids: Mapping[ScanFiles, str], out: Path) -> dict[ScanFiles, str]:

@@ -1,12 +1,13 @@
 // The page: worklist, tools, keys and what connects them with the views and the server.
 
-import { Case } from "./case.js";
+import { Case, LOADED_AGAIN } from "./case.js";
 import { ask, showCorrection, showKeys } from "./dialogs.js";
 import { drawHistogram, isodoseColour, parseIsodoses } from "./dose.js";
 import { canvasImage, drawScan } from "./drawing.js";
 import { PLANES } from "./planes.js";
 import { get, post } from "./server.js";
-import { fillRegion, paintLine, paintPolygon } from "./shapes.js";
+import { fillRegion, paintPolygon } from "./shapes.js";
+import { Stroke } from "./stroke.js";
 import { showStructures } from "./structures.js";
 import { View } from "./viewer.js";
 
@@ -126,23 +127,26 @@ function warn(sentence) {
 }
 
 async function attempt(work) {
+  const opened = page.case;
   try {
     warn(null);
     return await work();
   } catch (error) {
     warn(error.message);
+    if (!opened || page.case !== opened) return null;
     if (error.readOnly) await loseLease();
-    else if (page.case && !error.harmless) await page.case.reload().catch(() => {});
+    else if (!error.harmless) await opened.reload().catch(() => {});
     return null;
   }
 }
 
 // --- Cases and the lease -------------------------------------------------------------------------------------------
 
-async function showWorklist() {
+async function showWorklist(isLeft) {
   await leaveCase();
   const answer = await getWorklist();
-  if (worklist.length === 1 && !grows) return openCase(0);
+  if (isLeft()) return null;
+  if (worklist.length === 1 && !grows) return openCase(0, isLeft);
   element("title").textContent = "Review";
   element("worklist").hidden = false;
   element("to-worklist").hidden = true;
@@ -187,13 +191,16 @@ setInterval(async () => {
   if (answer && JSON.stringify(worklist) !== before) listCases(answer.order);
 }, 10000);
 
-async function openCase(number) {
+async function openCase(number, isLeft) {
   await leaveCase();
+  if (isLeft()) return;
   element("worklist").hidden = true;
   say("Loading …");
   performance.mark("open");
-  const opened = await attempt(() => new Case(number, tab).load());
-  if (!opened) return;
+  const opened = await attempt(() => new Case(number, tab).load().catch((error) => {
+    if (!isLeft()) throw error;
+  }));
+  if (!opened || isLeft()) return;
   page.number = number;
   page.case = opened;
   page.image = canvasImage;
@@ -211,7 +218,9 @@ async function openCase(number) {
   element("notes").replaceChildren(...opened.notes.map((note) => Object.assign(document.createElement("p"), { textContent: note })));
   element("to-worklist").hidden = worklist.length < 2 && !grows;
   element("case").hidden = false;
-  page.readOnly = !(await holdLease());
+  const isWriter = await holdLease();
+  if (page.case !== opened) return;
+  page.readOnly = !isWriter;
   const first = opened.structures.findIndex((structure) => structure.flags.length);
   select(Math.max(0, first));
   if (page.readOnly) warn("This case is open for editing in another tab or browser; here it can only be read.");
@@ -232,14 +241,15 @@ function useImage(opened, image, sentence) {
 }
 
 async function leaveCase() {
-  if (!page.case) return;
-  await page.case.reportViews(page.selected).catch(() => {});
-  await post(`${page.case.path}/release`, { tab }).catch(() => {});
+  const left = page.case;
+  if (!left) return;
   page.case = null;
   delete document.body.dataset.ready;
   delete document.body.dataset.drawing;
   element("case").hidden = true;
   warn(null);
+  await left.reportViews(page.selected).catch(() => {});
+  await post(`${left.path}/release`, { tab }).catch(() => {});
 }
 
 function middleOf(opened) {
@@ -247,22 +257,27 @@ function middleOf(opened) {
 }
 
 async function holdLease() {
-  const { writer, revision } = await post(`${page.case.path}/lease`, { tab });
-  const isBehind = !page.case.waiting && revision !== page.case.state.revision;
-  if (isBehind) await page.case.reload();
+  const opened = page.case;
+  const known = opened.state.revision;
+  const { writer, revision } = await post(`${opened.path}/lease`, { tab });
+  const isBehind = !opened.waiting && known === opened.state.revision && revision !== known;
+  if (isBehind) await opened.reload();
   return writer;
 }
 
 async function keepLease() {
-  if (!page.case) return;
+  const opened = page.case;
+  if (!opened) return;
   try {
+    const isWriter = await holdLease();
+    if (page.case !== opened) return;
     const wasReadOnly = page.readOnly;
-    page.readOnly = !(await holdLease());
+    page.readOnly = !isWriter;
     if (wasReadOnly && !page.readOnly) warn(null);
     if (!wasReadOnly && page.readOnly) await loseLease();
     if (wasReadOnly !== page.readOnly) showAll();
   } catch (error) {
-    warn(error.message);
+    if (page.case === opened) warn(error.message);
   }
 }
 
@@ -289,7 +304,10 @@ function activate(i) {
 function moveTo(cursor) {
   const { shape, slice_axis: axis } = page.case;
   page.cursor = cursor.map((index, i) => Math.max(0, Math.min(shape[i] - 1, index)));
-  for (const view of views) view.polygon = [];
+  for (const view of views) {
+    view.polygon = [];
+    if (view.stroke && view.stroke.index !== view.index) endStroke(view); // it was drawn on the slice that was shown
+  }
   page.case.look(page.cursor[axis]);
   draw();
 }
@@ -421,28 +439,29 @@ function lookAt(view, [column, row]) {
 
 // --- Changing contours ---------------------------------------------------------------------------------------------
 
-function planeState(view) {
-  const before = page.case.plane(page.selected, view.plane, view.index);
-  return { structure: page.selected, index: view.index, before, after: before.slice() };
+function presentPlane(view) {
+  return page.case.plane(page.selected, view.plane, view.index);
 }
 
 function beginStroke(view, at) {
-  view.stroke = { ...planeState(view), last: at, value: page.tool === "brush" ? 1 : 0, tool: page.tool };
+  view.stroke = new Stroke(page.case, page.selected, view.plane, view.index, page.tool);
   continueStroke(view, at);
   view.draw();
 }
 
 function continueStroke(view, at) {
-  const { rows, columns, rowMm, columnMm } = view.layout;
-  const { after, last, value } = view.stroke;
-  paintLine(after, rows, columns, last, at, page.size, [rowMm, columnMm], value);
-  view.stroke.last = at;
+  const { rowMm, columnMm } = view.layout;
+  view.stroke.continueTo(at, page.size, [rowMm, columnMm]);
 }
 
 function endStroke(view) {
-  const { structure, index, before, after, tool } = view.stroke;
+  const { stroke } = view;
   view.stroke = null;
-  commit(view, structure, index, before, after, tool);
+  if (stroke.isOf(page.case)) commit(view, stroke.structure, stroke.index, stroke.after, stroke.tool);
+  else {
+    if (stroke.opened === page.case && !page.readOnly) warn(LOADED_AGAIN);
+    view.draw();
+  }
 }
 
 function abandon(view) {
@@ -450,8 +469,8 @@ function abandon(view) {
   view.draw();
 }
 
-function commit(view, structure, index, before, after, tool) {
-  return attempt(() => page.case.commit(structure, view.plane, index, before, after, tool).then(() => updateMetrics()));
+function commit(view, structure, index, after, tool) {
+  return attempt(() => page.case.commit(structure, view.plane, index, after, tool).then(() => updateMetrics()));
 }
 
 function endPolygon(view, removes) {
@@ -459,31 +478,30 @@ function endPolygon(view, removes) {
     view.polygon = [];
     return draw();
   }
-  const state = planeState(view);
-  paintPolygon(state.after, view.grid.rows, view.grid.columns, view.polygon, removes ? 0 : 1);
+  const after = presentPlane(view);
+  paintPolygon(after, view.grid.rows, view.grid.columns, view.polygon, removes ? 0 : 1);
   view.polygon = [];
-  return commit(view, state.structure, state.index, state.before, state.after, "polygon");
+  return commit(view, page.selected, view.index, after, "polygon");
 }
 
 function fill(view, [column, row]) {
-  const state = planeState(view);
+  const after = presentPlane(view);
   const [r, c] = [Math.floor(row), Math.floor(column)];
   const { rows, columns } = view.grid;
   if (r < 0 || c < 0 || r >= rows || c >= columns) return null;
-  if (!fillRegion(state.after, rows, columns, r, c)) {
+  if (!fillRegion(after, rows, columns, r, c)) {
     warn("The region is open towards the edge of the scan; close the outline first.");
     return null;
   }
-  return commit(view, state.structure, state.index, state.before, state.after, "fill");
+  return commit(view, page.selected, view.index, after, "fill");
 }
 
 function copyFrom(offset) {
   const view = views[page.active];
   const source = view.index + offset;
   if (source < 0 || source >= page.case.shape[view.plane.axis]) return null;
-  const state = planeState(view);
   const after = page.case.plane(page.selected, view.plane, source);
-  return commit(view, state.structure, state.index, state.before, after, "copy");
+  return commit(view, page.selected, view.index, after, "copy");
 }
 
 async function interpolate() {
@@ -493,8 +511,9 @@ async function interpolate() {
 }
 
 async function stepBack(name) {
-  const answer = await attempt(() => page.case.act(name, {}, true));
-  if (!answer) return;
+  const opened = page.case;
+  const answer = await attempt(() => opened.act(name, {}, true));
+  if (!answer || page.case !== opened) return;
   const patch = answer.patches[Math.floor(answer.patches.length / 2)];
   const cursor = [...page.cursor];
   cursor[patch.axis] = patch.index;
@@ -504,35 +523,38 @@ async function stepBack(name) {
 
 async function accept(structure) {
   if (page.readOnly) return;
-  const chosen = page.case.structures[structure];
-  const accepted = !page.case.state.structures[structure].accepted;
+  const opened = page.case;
+  const chosen = opened.structures[structure];
+  const accepted = !opened.state.structures[structure].accepted;
   await attempt(async () => {
-    await page.case.reportViews(page.selected);
-    const answer = await page.case.act("accept", { structure: chosen.id, accepted, sure: false });
+    await opened.reportViews(page.selected);
+    const answer = await opened.act("accept", { structure: chosen.id, accepted, sure: false });
     if (answer.ask === null) return;
     const share = Math.round(100 * answer.ask);
     const sure = await ask(`Only ${share} % of the slices of ${chosen.name} were viewed. Accept it all the same?`, "Accept");
-    if (sure) await page.case.act("accept", { structure: chosen.id, accepted, sure: true });
+    if (sure) await opened.act("accept", { structure: chosen.id, accepted, sure: true });
   });
 }
 
 async function write() {
   if (page.readOnly) return;
+  const opened = page.case;
   await attempt(async () => {
-    await page.case.reportViews(page.selected);
-    const answer = await page.case.act("write", {});
-    await showCorrection(answer, page.case);
+    await opened.reportViews(page.selected);
+    const answer = await opened.act("write", {});
+    await showCorrection(answer, opened);
   });
 }
 
 // --- Dose and references -------------------------------------------------------------------------------------------
 
 async function toggle(name) {
+  const opened = page.case;
   page.show[name] = !page.show[name];
   await attempt(async () => {
-    if (page.show.reference) await page.case.showReferences();
-    if (page.show.automatic) await page.case.showAutomatic();
-    if (page.show.dose) await page.case.loadDose();
+    if (page.show.reference) await opened.showReferences();
+    if (page.show.automatic) await opened.showAutomatic();
+    if (page.show.dose) await opened.loadDose();
   });
   showAll();
   showIsodoses();
@@ -561,16 +583,18 @@ element("isodoses").addEventListener("change", (event) => {
 let metricsWanted = 0;
 async function updateMetrics() {
   if (!page.case?.dose_shape || !page.show.dose) return;
+  const opened = page.case;
   const wanted = ++metricsWanted;
   await new Promise((resume) => setTimeout(resume, 80));
-  if (wanted !== metricsWanted || !page.case) return;
+  const isLeft = () => wanted !== metricsWanted || page.case !== opened;
+  if (isLeft()) return;
   const structure = page.selected;
   try {
-    await page.case.queue;
-    const answer = await get(`${page.case.path}/metrics/${structure}`);
-    if (wanted !== metricsWanted) return;
+    await opened.queue;
+    const answer = await get(`${opened.path}/metrics/${structure}`);
+    if (isLeft()) return;
     const table = element("dose-metrics");
-    table.caption.textContent = page.case.structures[structure].name;
+    table.caption.textContent = opened.structures[structure].name;
     const text = (value, sign = false) => (value === null ? "–" : `${sign && value > 0 ? "+" : ""}${value.toFixed(2)}`);
     table.tBodies[0].replaceChildren(...answer.metrics.map((metric) => {
       const row = document.createElement("tr");
@@ -685,11 +709,14 @@ document.addEventListener("keydown", (event) => {
   act(view, event);
 });
 
+let visits = 0;
 async function start() {
+  const visit = ++visits;
+  const isLeft = () => visit !== visits;
   const match = /^#case=(\d+)$/.exec(location.hash);
-  if (!match) return showWorklist();
+  if (!match) return showWorklist(isLeft);
   await getWorklist();
-  return openCase(Number(match[1]));
+  return isLeft() ? null : openCase(Number(match[1]), isLeft);
 }
 
 window.addEventListener("hashchange", () => attempt(start));

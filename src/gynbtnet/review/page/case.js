@@ -4,6 +4,8 @@ import { fromBase64, toBase64, unpack } from "./bits.js";
 import { boxOfChanges, planeGrid, planeOfAxis, readPlane } from "./planes.js";
 import { get, getBytes, post, Refusal } from "./server.js";
 
+export const LOADED_AGAIN = "The last change was not saved, because the case was loaded again; repeat it.";
+
 export class Case {
   constructor(number, tab) {
     this.path = `/api/case/${number}`;
@@ -79,8 +81,9 @@ export class Case {
   }
 
   // Change a plane at once and store the change; the server has it on disk when the promise is kept.
-  commit(structure, plane, index, before, after, tool) {
+  commit(structure, plane, index, after, tool) {
     const grid = planeGrid(this.shape, plane, index);
+    const before = readPlane(this.masks[structure], grid);
     const box = boxOfChanges(before, after, grid.rows, grid.columns);
     if (!box) return Promise.resolve();
     const bits = new Uint8Array(box.height * box.width);
@@ -133,7 +136,7 @@ export class Case {
     const work = async () => {
       try {
         if (generation !== this.generation) {
-          throw new Refusal("The last change was not saved, because the case was loaded again; repeat it.");
+          throw new Refusal(LOADED_AGAIN);
         }
         const revision = needsRevision ? { revision: this.state.revision } : {};
         const answer = await post(`${this.path}/${name}`, { tab: this.tab, ...revision, ...body });

@@ -1,7 +1,7 @@
 // Drawing on a plane of a mask. Coordinates are in voxels: the centre of voxel (row, column) is (column + ½, row + ½).
 
-// Set the voxels whose centre is within a radius in mm of a line.
-export function paintLine(mask, rows, columns, from, to, radius, spacing, value) {
+// Mark the voxels whose centre is within a radius in mm of a line.
+export function paintLine(mask, rows, columns, from, to, radius, spacing) {
   const [rowMm, columnMm] = spacing;
   const [x0, y0, x1, y1] = [from[0] * columnMm, from[1] * rowMm, to[0] * columnMm, to[1] * rowMm];
   const firstRow = Math.max(0, Math.floor((Math.min(y0, y1) - radius) / rowMm));
@@ -16,7 +16,7 @@ export function paintLine(mask, rows, columns, from, to, radius, spacing, value)
       const x = (column + 0.5) * columnMm;
       const t = squared ? Math.max(0, Math.min(1, ((x - x0) * dx + (y - y0) * dy) / squared)) : 0;
       const [ex, ey] = [x - x0 - t * dx, y - y0 - t * dy];
-      if (ex * ex + ey * ey <= radius * radius) mask[row * columns + column] = value;
+      if (ex * ex + ey * ey <= radius * radius) mask[row * columns + column] = 1;
     }
   }
 }

@@ -194,7 +194,7 @@ def make_app(reviews: OpenReviews) -> Starlette:
         number, body = int(request.path_params["number"]), await request.body()
 
         def work() -> Answer:
-            reviews.get(number).lease.release(_Body.model_validate_json(body).tab)
+            reviews.release(number, _Body.model_validate_json(body).tab)
             return {}
 
         return await _respond(work)
