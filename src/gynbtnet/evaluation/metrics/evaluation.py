@@ -12,6 +12,7 @@ import pandas as pd
 from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
+from gynbtnet.evaluation.metrics.evaluated_weights import EVALUATED_WEIGHTS, EvaluatedWeights
 from gynbtnet.evaluation.metrics.metrics import Score, score_case
 from gynbtnet.evaluation.metrics.score_table import (
     markdown_table,
@@ -28,7 +29,7 @@ from gynbtnet.imaging.whole_labels import as_whole_labels
 from gynbtnet.pages.page_frame import VIEWER_FOLDER
 from gynbtnet.runtime.atomic_files import atomic_write, ensure_replaceable
 from gynbtnet.runtime.errors import BadInput, ScansFailed
-from gynbtnet.runtime.json_files import read_json
+from gynbtnet.runtime.json_files import read_json, write_json
 from gynbtnet.runtime.parallel import limit_jobs_to_memory, map_scans
 
 Result = TypeVar("Result")
@@ -86,7 +87,8 @@ def evaluate(
     """Score ``<predictions>/<case id>/labels.nii.gz`` of every case of ``cohort`` against its contours.
 
     Writes the folder ``out`` atomically: ``scores.csv`` (one row per case and structure), ``summary.csv``,
-    ``summary.json`` and ``summary.md`` (mean ± SD per structure). A structure that a case's source does not contour is
+    ``summary.json`` and ``summary.md`` (mean ± SD per structure), and ``weights.json`` if all predictions record their
+    weights. A structure that a case's source does not contour is
     not scored in that case.
 
     Args:
@@ -114,13 +116,16 @@ def evaluate(
         {1.0}
     """
     settings = settings or ScoringSettings()
-    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", folders={VIEWER_FOLDER: ".html"})
+    ensure_replaceable(
+        out, (*EVALUATION_FILES, *REPORT_FILES, EVALUATED_WEIGHTS), "scores.csv", folders={VIEWER_FOLDER: ".html"}
+    )
     if not cohort.cases:
         raise BadInput(f"The selection of the cohort {cohort.folder} has no cases; expected at least one to evaluate.")
     work = partial(_score_prediction, cohort.structures, predictions, settings)
     scores_per_case = map_cases(work, cohort.cases, title="Evaluate", jobs=jobs, memory_gb=memory_gb)
     evaluation = Evaluation(tuple(score for scores in scores_per_case for score in scores), settings)
-    _write(evaluation, out)
+    manifests = (prediction_folder(case, predictions) / "prediction.json" for case in cohort.cases)
+    _write(evaluation, EvaluatedWeights.of_predictions(manifests), out)
     return evaluation
 
 
@@ -264,7 +269,7 @@ def _read_segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
         ) from error
 
 
-def _write(evaluation: Evaluation, out: Path) -> None:
+def _write(evaluation: Evaluation, weights: EvaluatedWeights | None, out: Path) -> None:
     summary = evaluation.summary
     with atomic_write(out) as folder:
         folder.mkdir()
@@ -273,5 +278,7 @@ def _write(evaluation: Evaluation, out: Path) -> None:
         settings = pd.DataFrame([evaluation.settings.columns_of(structure) for structure in scores["structure"]])
         pd.concat([scores, settings], axis=1).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
+        if weights is not None:
+            write_json(weights, folder / EVALUATED_WEIGHTS)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
         summary_md.write_text(f"{markdown_table(summary)}\n{scoring_note(evaluation.settings)}\n", encoding="utf-8")
