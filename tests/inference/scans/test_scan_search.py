@@ -92,7 +92,7 @@ def test_scans_without_patient_id_are_of_one_patient_only_in_one_study(tmp_path:
         uids = {"StudyInstanceUID": studies[0], "SeriesInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
         for keyword, uid in uids.items():
             setattr(slice_, keyword, uid)
-        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = f"{slice_.SOPInstanceUID[:-1]}.9"
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
         slice_.save_as(path)
     assert len(find_scans([tmp_path / "A"], CT, OUT).key.study_ids) == 1
     assert len(find_scans([tmp_path / "A"], CT, OUT).scans) == 2
