@@ -1,5 +1,6 @@
 """The file of limits: proposals, wrong values, the digest, and verdicts by an independent computation."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,17 @@ def test_proposals_have_a_sentence_and_a_source_each(tmp_path: Path) -> None:
     assert "kidney_left: there is no proposal" in path.read_text()
     with pytest.raises(BadInput, match="exists already"):
         write_proposal(STRUCTURES, path)
-    with pytest.raises(BadInput, match="kidney"):
+    with pytest.raises(BadInput, match="kidney") as refused:
         write_proposal(["kidney_left"], tmp_path / "other.yaml")
+    (tmp_path / "own.yaml").write_text(str(refused.value).split("`")[1])
+    assert list(Limits.load(tmp_path / "own.yaml").limits) == ["kidney_left"]
+
+
+def test_the_page_shows_limits_that_are_read(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "commissioning.md"
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (tmp_path / "limits.yaml").write_text(block)
+    assert "vagina" in Limits.load(tmp_path / "limits.yaml").limits
 
 
 ENTRY = "limits: {{bladder: {{{}: {{limit: {}, why: w, source: s{}}}}}}}\n"

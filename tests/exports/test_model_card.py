@@ -1,5 +1,7 @@
 """The card of a model: what the hub reads, what is counted, what stays open, and what must not be in it."""
 
+import hashlib
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +178,23 @@ def test_inputs_of_another_model_are_refused(model_folder: Path, inputs: CardInp
         make_card(model_folder, inputs)
     with pytest.raises(BadInput, match="expected a trained model"):
         make_card(model_folder.parent)
+
+
+@pytest.mark.parametrize(("recorded", "words"), [("own", ""), (None, "Not checked: that these"), ("other", "refused")])
+def test_an_evaluation_of_other_weights_is_refused(
+    model_folder: Path, inputs: CardInputs, evaluation: Path, recorded: str | None, words: str
+) -> None:
+    """The structures are the same in each."""
+    own = hashlib.sha256((model_folder / "weights_last.safetensors").read_bytes()).hexdigest()
+    if recorded:
+        digests = [own] if recorded == "own" else [own, "0" * 64]
+        (evaluation / "weights.json").write_text(json.dumps({"sha256": digests}))
+    if words == "refused":
+        with pytest.raises(BadInput, match="is the evaluation of other weights than the exported ones"):
+            make_card(model_folder, inputs)
+    else:
+        card = make_card(model_folder, inputs).text
+        assert ("Not checked" in card) == bool(words) and words in card
 
 
 def test_a_cohort_without_its_split_is_not_the_training(model_folder: Path, cohort: Cohort, split: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gynbtnet.imaging import Repairs
-from gynbtnet.inference import PredictionSettings
+from gynbtnet.inference import PredictionRequest, PredictionSettings
 from gynbtnet.node import prediction_job
 from gynbtnet.node.jobs import Job
 
@@ -21,9 +21,7 @@ def test_settings_of_a_job(
     loaded, requested = [], []
     monkeypatch.setattr(prediction_job, "load_model", lambda _, settings: loaded.append(settings))
     monkeypatch.setattr(prediction_job, "predict_scan", lambda *_: None)
-    monkeypatch.setattr(
-        prediction_job.PredictionRequest, "from_path", lambda *_, settings, repairs: requested.append(settings)
-    )
+    monkeypatch.setattr(PredictionRequest, "from_path", lambda *_, settings, repairs: requested.append(settings))
     prediction_job.predict_job(
         Job("a", "b", "1", tmp_path, tmp_path / "out", tmp_path, fast, "compiled", ("nifti",), Repairs())
     )

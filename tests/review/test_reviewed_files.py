@@ -1,6 +1,7 @@
 """Files of a review: exactly the drawn voxels, untouched contours to the byte, and what the correction was."""
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from gynbtnet.review.case import ReviewCase
 from gynbtnet.review.opened_case import open_session
 from gynbtnet.review.patches import Patch, patches_between
 from gynbtnet.review.session import ReviewSession
-from gynbtnet.runtime import BadInput
+from gynbtnet.runtime import BadInput, sha256_of
 
 from .conftest import GRIDS, SHAPE, STRUCTURES, phantom_masks
 
@@ -267,6 +268,21 @@ def test_a_scan_that_changed_or_moved(make_prediction: Callable[..., Path], tmp_
     slice_.save_as(first)
     with pytest.raises(BadInput, match="changed since"):
         open_case(folder, scan=moved)
+
+
+def test_a_channel_that_moved_is_named(make_prediction: Callable[..., Path], tmp_path: Path) -> None:
+    folder = make_prediction(dicom=False)
+    scan, channel = tmp_path / "scans" / "case-1.nii.gz", tmp_path / "scans" / "mri.nii.gz"
+    shutil.copy(scan, channel)
+    manifest = json.loads((folder / "prediction.json").read_text())
+    manifest["scan"]["channels"] = [str(channel)]
+    manifest["input"]["sha256"] = sha256_of(scan, channel)
+    (folder / "prediction.json").write_text(json.dumps(manifest))
+    assert open_case(folder).scan.array.shape == SHAPE
+    channel.rename(tmp_path / "mri.nii.gz")
+    for given in (None, scan, tmp_path):
+        with pytest.raises(BadInput, match=r"channel of the scan of .* was .*/mri.nii.gz, which no longer exists"):
+            open_case(folder, scan=given)
 
 
 def test_the_worklist_begins_with_what_needs_eyes(make_prediction: Callable[..., Path], tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 from gynbtnet.runtime import file_lock
 with file_lock(Path(sys.argv[1])) as held:
     worker = os.fork() if sys.argv[2] else None
-    if worker != 0:
-        print(held, worker, flush=True)
+    if not worker:  # the forked process, if there is one: by now it has closed its lock
+        print(held, os.getpid(), flush=True)
     time.sleep(60)
 """
 

@@ -55,7 +55,8 @@ def write_proposal(structures: Sequence[str], path: Path) -> None:
     if not known:
         raise BadInput(
             f"There are proposals for {', '.join(table)}, but the model has only {', '.join(structures)}; write your "
-            "own limits, in the form that docs/how-to/commissioning.md shows."
+            f"own file, such as `limits: {{{structures[0]}: {{dsc: {{limit: 0.8, why: two readers agree to it, source: "
+            "our clinic}}}`."
         )
     parts = [_HEAD]
     for structure in known:

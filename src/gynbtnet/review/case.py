@@ -105,6 +105,12 @@ def _scan_path(folder: Path, record: PredictionRecord, given: Path | None, refer
 def _read_scan(record: PredictionRecord, folder: Path, path: Path) -> tuple[Volume, CTSeries | None]:
     """Read the scan of a prediction, after checking that its files are those that were predicted."""
     channels: Sequence[Path] = record.scan.channels if record.scan else ()
+    absent = next((channel for channel in channels if not channel.is_file()), None)
+    if absent is not None:
+        raise BadInput(
+            f"A channel of the scan of {folder} was {absent}, which no longer exists; put it back, or predict the scan "
+            "again."
+        )
     if record.input.kind == "DICOM":
         found, _ = select_series(path, record.input.series_uid)
         series = read_ct_files(found.files, record.scan.repairs if record.scan else Repairs())
@@ -113,7 +119,6 @@ def _read_scan(record: PredictionRecord, folder: Path, path: Path) -> tuple[Volu
         series = None
         image = path if path.is_file() else _image_with_digest(path, record, channels)
         files, volume = (image,), read_volume(image)
-    channels = [channel for channel in channels if channel.is_file()]
     if sha256_of(*files, *channels) != record.input.sha256:
         raise BadInput(
             f"The scan in {path} isn't the one that {folder} was predicted from, or it has changed since; give the "

@@ -99,6 +99,31 @@ def test_former_column_names_are_read(scanned, predictions, tmp_path):
     assert Evaluation.load(tmp_path / "out") == evaluation
 
 
+@pytest.mark.parametrize(
+    ("changes", "recorded"),
+    [
+        ([{}] * 4, ["aa"]),
+        ([{"model": {"files": {"f": "bb", "g": "cc"}}}, {}, {}, {}], ["aa", "bb", "cc"]),
+        ([None, {}, {}, {}], None),
+        ([{"model": None}, {}, {}, {}], None),
+        ([{"model": {"files": {}}}, {}, {}, {}], None),
+        ([{"adaptation": {"steps": 3}}, {}, {}, {}], None),
+    ],
+)
+def test_the_weights_of_the_predictions_are_recorded(scanned, predictions, tmp_path, changes, recorded):
+    """None: the prediction has no manifest, as one of another program."""
+    manifest = {"structures": scanned.structures, "model": {"files": {"f": "aa"}, "name": "x"}, "adaptation": None}
+    for case, change in zip(scanned.cases, changes, strict=True):
+        path = predictions / case.id / "prediction.json"
+        path.unlink(missing_ok=True)
+        if change is not None:
+            path.write_text(json.dumps(manifest | change))
+    for _ in range(2):
+        evaluate(scanned, predictions, tmp_path / "out")
+    path = tmp_path / "out" / "weights.json"
+    assert (json.loads(path.read_text())["sha256"] if path.exists() else None) == recorded
+
+
 def test_parallel_jobs_give_the_same_scores(scanned, predictions, tmp_path):
     serial, parallel = (evaluate(scanned, predictions, tmp_path / str(jobs), jobs=jobs) for jobs in (1, 2))
     assert serial == parallel

@@ -31,7 +31,7 @@ def test_exact_test_equals_scipy(n: int) -> None:
 def test_36_units_are_counted_as_sums_of_signed_ranks_are() -> None:
     """Differences 1 to n with random signs: the exact p of Wilcoxon's test, from scipy's recursion."""
     for n in (25, 36):
-        ranks = np.arange(1, n + 1) * np.where(np.random.default_rng(n).random(n) < 0.7, 1.0, -1.0)
+        ranks = np.arange(1.0, n + 1) * np.where(np.random.default_rng(n).random(n) < 0.7, 1.0, -1.0)
         ours = paired_permutation_test(ranks[:, None], names(n), 1000, 0)
         assert (ours.exact, ours.n_permutations) == (True, 2**n)
         assert ours.p[0] == pytest.approx(stats.wilcoxon(ranks, method="exact").pvalue, rel=1e-12)

@@ -89,8 +89,10 @@ def test_scans_without_patient_id_are_of_one_patient_only_in_one_study(tmp_path:
     shutil.copytree(tmp_path / "B" / "CT", in_one_study)
     for path in in_one_study.iterdir():
         slice_ = pydicom.dcmread(path)
-        slice_.StudyInstanceUID, slice_.SeriesInstanceUID, slice_.FrameOfReferenceUID = studies[0], "1.2.3", "1.2.4"
-        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = f"{slice_.SOPInstanceUID[:-1]}.9"
+        uids = {"StudyInstanceUID": studies[0], "SeriesInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
+        for keyword, uid in uids.items():
+            setattr(slice_, keyword, uid)
+        slice_.SOPInstanceUID = slice_.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
         slice_.save_as(path)
     assert len(find_scans([tmp_path / "A"], CT, OUT).key.study_ids) == 1
     assert len(find_scans([tmp_path / "A"], CT, OUT).scans) == 2

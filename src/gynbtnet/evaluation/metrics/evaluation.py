@@ -13,6 +13,7 @@ from gynbtnet.datasets.case import Case
 from gynbtnet.datasets.case_contours import read_contours
 from gynbtnet.datasets.cohort import Cohort
 from gynbtnet.evaluation.metrics.evaluated_cohort import COHORT_FILE, EvaluatedCohort
+from gynbtnet.evaluation.metrics.evaluated_weights import EVALUATED_WEIGHTS, EvaluatedWeights
 from gynbtnet.evaluation.metrics.metrics import Score, score_case
 from gynbtnet.evaluation.metrics.score_table import (
     markdown_table,
@@ -92,8 +93,8 @@ def evaluate(
 
     Writes the folder ``out`` atomically: ``scores.csv`` (one row per case and structure), ``summary.csv``,
     ``summary.json`` and ``summary.md`` (mean ± SD per structure). ``evaluation.json`` has the cohort's name, whether it
-    is synthetic, and a digest of its cases, by which ``gynbtnet compare`` recognises it. A structure that a case's
-    source does not contour is not scored in that case.
+    is synthetic, and a digest of its cases, by which ``gynbtnet compare`` recognises it. ``weights.json`` is written if
+    all predictions record their weights. A structure that a case's source does not contour is not scored in that case.
 
     Args:
         cohort: cases with reference contours.
@@ -129,13 +130,15 @@ def evaluate(
     scores_per_case = map_cases(work, cohort.cases, title="Evaluate", jobs=jobs, memory_gb=memory_gb)
     evaluated = EvaluatedCohort.of(recorded or cohort)
     evaluation = Evaluation(tuple(score for scores in scores_per_case for score in scores), settings, evaluated)
-    _write(evaluation, out)
+    manifests = (prediction_folder(case, predictions) / "prediction.json" for case in cohort.cases)
+    _write(evaluation, EvaluatedWeights.of_predictions(manifests), out)
     return evaluation
 
 
 def check_evaluation_folder(out: Path) -> None:
     """Check that ``out`` doesn't exist or is an earlier evaluation; otherwise raise BadInput."""
-    ensure_replaceable(out, EVALUATION_FILES + REPORT_FILES, "scores.csv", folders={VIEWER_FOLDER: ".html"})
+    files = (*EVALUATION_FILES, EVALUATED_WEIGHTS, *REPORT_FILES)
+    ensure_replaceable(out, files, "scores.csv", folders={VIEWER_FOLDER: ".html"})
 
 
 def map_cases(
@@ -290,7 +293,7 @@ def _read_segmentation(path: Path, structures: tuple[str, ...]) -> Segmentation:
         ) from error
 
 
-def _write(evaluation: Evaluation, out: Path) -> None:
+def _write(evaluation: Evaluation, weights: EvaluatedWeights | None, out: Path) -> None:
     summary = evaluation.summary
     with atomic_write(out) as folder:
         folder.mkdir()
@@ -299,6 +302,8 @@ def _write(evaluation: Evaluation, out: Path) -> None:
         settings = pd.DataFrame([evaluation.settings.columns_of(structure) for structure in scores["structure"]])
         pd.concat([scores, settings], axis=1).to_csv(scores_csv, index=False)
         summary.to_csv(summary_csv, index=False)
+        if weights is not None:
+            write_json(weights, folder / EVALUATED_WEIGHTS)
         summary_json.write_text(summary.to_json(orient="records", indent=2, double_precision=6) + "\n")
         summary_md.write_text(f"{markdown_table(summary)}\n{scoring_note(evaluation.settings)}\n", encoding="utf-8")
         write_json(evaluation.cohort, cohort_json)

@@ -1,11 +1,12 @@
 """Scores of a model as its card states them: one row per structure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from gynbtnet.evaluation.metrics.evaluated_weights import EvaluatedWeights
 from gynbtnet.evaluation.metrics.evaluation import Evaluation
 from gynbtnet.evaluation.metrics.metrics import Score
 from gynbtnet.evaluation.statistics.patient_bootstrap import FEWEST_PATIENTS
@@ -45,6 +46,7 @@ class ModelEvaluation:
 
     Attributes:
         is_cross_validation: each scan was predicted by the fold that was not trained on its patient.
+        is_of_weights: True if these weights made the evaluated predictions; False if the evaluation doesn't record it.
         patients: number of patients.
         scans: number of scans.
         tolerance_mm: tolerance of the surface DSC; None if it differs between structures.
@@ -52,6 +54,7 @@ class ModelEvaluation:
     """
 
     is_cross_validation: bool
+    is_of_weights: bool
     patients: int
     scans: int
     tolerance_mm: float | None
@@ -59,25 +62,32 @@ class ModelEvaluation:
 
 
 def read_model_evaluation(
-    folder: Path, structures: Sequence[str], *, is_cross_validation: bool = False
+    folder: Path, structures: Sequence[str], digests: Collection[str], *, is_cross_validation: bool = False
 ) -> ModelEvaluation:
     """Read an evaluation of a model.
 
     Args:
         folder: folder that ``gynbtnet evaluate`` or a cross-validation wrote.
         structures: structures of the model.
+        digests: SHA-256 of each of its weights files.
         is_cross_validation: whether a cross-validation wrote it.
 
     Raises:
-        BadInput: If there is no evaluation, or it has no score of these structures.
+        BadInput: If there is no evaluation, or it has no score of these structures, or is of other weights.
     """
     evaluation = Evaluation.load(folder)
     scored = [score for score in evaluation.scores if not np.isnan(score.dsc) and score.structure in structures]
     if not scored:
         raise BadInput(f"{folder} has no score of {', '.join(structures)}; give the evaluation of this model.")
+    weights = EvaluatedWeights.load(folder)
+    if weights is not None and not set(weights.sha256) <= set(digests):
+        raise BadInput(
+            f"{folder} is the evaluation of other weights than the exported ones; give the evaluation of this model."
+        )
     tolerances = set(evaluation.settings.tolerances_mm.values()) | {evaluation.settings.tolerance_mm}
     return ModelEvaluation(
         is_cross_validation,
+        weights is not None,
         len({score.patient for score in scored}),
         len({score.case for score in scored}),
         tolerances.pop() if len(tolerances) == 1 else None,

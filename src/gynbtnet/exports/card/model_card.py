@@ -108,8 +108,8 @@ def _evaluation(folder: Path, given: Path | None, facts: ModelFacts) -> ModelEva
     """Read the given evaluation, or that of the cross-validation; None if there is none."""
     structures = facts.plan.structures
     if given is not None:
-        return read_model_evaluation(given, structures)
+        return read_model_evaluation(given, structures, facts.digests.values())
     own = folder / "evaluation"
     if facts.folds < 2 or not (own / EVALUATION_FILES[0]).is_file():
         return None
-    return read_model_evaluation(own, structures, is_cross_validation=True)
+    return read_model_evaluation(own, structures, facts.digests.values(), is_cross_validation=True)

@@ -158,6 +158,7 @@ def evaluation(sources: CardSources) -> str:
         f"and surface DSC (at {tolerance}) are means over scans, HD95 is the median. The interval is between patients, "
         f"from {FEWEST_PATIENTS} patients on.",
         _table(heads, rows),
+        *([] if scored.is_of_weights else ["Not checked: that these weights made the evaluated contours."]),
         *asked,
     )
 
