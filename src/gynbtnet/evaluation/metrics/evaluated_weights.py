@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gynbtnet.runtime.errors import BadInput
 from gynbtnet.runtime.json_files import read_json
 
 EVALUATED_WEIGHTS = "weights.json"
@@ -42,7 +43,10 @@ class EvaluatedWeights:
         for path in manifests:
             if not path.is_file():
                 return None
-            manifest = read_json(_Manifest, path, "predict this scan again with `gynbtnet predict`")
+            try:
+                manifest = read_json(_Manifest, path, "predict this scan again with `gynbtnet predict`")
+            except BadInput:  # the file of another program; scores don't need it
+                return None
             if manifest.model is None or not manifest.model.files or manifest.adaptation:
                 return None
             digests.update(manifest.model.files.values())
